@@ -15,10 +15,7 @@ class Paths:
 
     source: Path
     cache: Path
-
-    @property
-    def state(self) -> Path:
-        return self.source / ".state"
+    state: Path
 
     @property
     def kubeconfig(self) -> Path:
@@ -50,8 +47,9 @@ class Paths:
 
 
 def find(environ: dict[str, str] | None = None) -> Paths:
-    """The paths of this checkout; RAGOPS_CACHE moves the cache."""
+    """The paths of this checkout; RAGOPS_CACHE moves the cache, RAGOPS_STATE the state."""
     env = dict(os.environ) if environ is None else environ
     home = env.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     cache = Path(env.get("RAGOPS_CACHE") or Path(home) / "ragops").expanduser().resolve()
-    return Paths(source=SOURCE, cache=cache)
+    state = Path(env.get("RAGOPS_STATE") or SOURCE / ".state").expanduser().resolve()
+    return Paths(source=SOURCE, cache=cache, state=state)

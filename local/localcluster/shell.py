@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -23,10 +24,8 @@ def cancel_all() -> None:
     with _guard:
         processes = list(_running)
     for process in processes:
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGTERM)
-        except (ProcessLookupError, PermissionError):
-            pass
 
 
 def quiet(argv: Sequence[str], timeout: float = 30, stdin: str | None = None) -> tuple[int, str, str]:
