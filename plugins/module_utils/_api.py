@@ -75,9 +75,7 @@ class Api:
         field_selector: str | None = None,
     ) -> list[dict[str, Any]]:
         answer = self._dict(
-            self.resource(kind, api_version).get(
-                namespace=namespace, label_selector=label_selector, field_selector=field_selector, serialize=False
-            )
+            self.resource(kind, api_version).get(namespace=namespace, label_selector=label_selector, field_selector=field_selector, serialize=False)
         )
         items: list[dict[str, Any]] = answer.get("items") or []
         return items

@@ -140,5 +140,7 @@ def secret_values(api: Api, namespace: str, name: str, keys: list[str]) -> dict[
     missing = [k for k in keys if not data.get(k)]
     if missing:
         present = ", ".join(sorted(data)) or "none"
-        raise RagopsError(failure("read", "Secret", name, namespace, f"key {missing[0]} is missing or empty (it has: {present})", "Add the key, or name another one"))
+        raise RagopsError(
+            failure("read", "Secret", name, namespace, f"key {missing[0]} is missing or empty (it has: {present})", "Add the key, or name another one")
+        )
     return {k: base64.b64decode(data[k]).decode() for k in keys}

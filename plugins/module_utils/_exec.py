@@ -74,7 +74,9 @@ def _open(api: Api, namespace: str, pod: str, container: str | None, command: Se
     try:
         return ws_client.create_websocket(config, url, headers)
     except Exception as exc:
-        raise RagopsError(failure("run a command in", "Pod", pod, namespace, _handshake_reason(exc), "Is the pod running, and may this account create pods/exec?")) from exc
+        raise RagopsError(
+            failure("run a command in", "Pod", pod, namespace, _handshake_reason(exc), "Is the pod running, and may this account create pods/exec?")
+        ) from exc
 
 
 def _handshake_reason(exc: Exception) -> str:

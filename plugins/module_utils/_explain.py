@@ -189,7 +189,9 @@ def _container_finding(snapshot: Snapshot, pod: str, state: dict[str, Any]) -> F
     restarts = int(state.get("restartCount") or 0)
     ended = (state.get("lastState") or {}).get("terminated") or (state.get("state") or {}).get("terminated") or {}
     if ended.get("reason") == "OOMKilled":
-        return Finding(subject, f"container {container} was killed: it needed more memory than its limit", "Raise its memory limit", fatal=restarts >= _CRASHES_THAT_COUNT)
+        return Finding(
+            subject, f"container {container} was killed: it needed more memory than its limit", "Raise its memory limit", fatal=restarts >= _CRASHES_THAT_COUNT
+        )
     if restarts and ended.get("exitCode") not in (None, 0):
         words = telling_line(snapshot.logs.get((pod, container), ""))
         said = f'; its last words: "{words}"' if words else ""
@@ -216,9 +218,19 @@ def _unscheduled(snapshot: Snapshot, pod: dict[str, Any], message: str) -> Findi
         if (claim.get("status") or {}).get("phase") == "Bound":
             continue
         if wanted and wanted not in known:
-            return Finding(subject, f"{title} asks for StorageClass {wanted}, which does not exist", f"Use one of: {', '.join(sorted(known)) or '(the cluster has none)'}", fatal=True)
+            return Finding(
+                subject,
+                f"{title} asks for StorageClass {wanted}, which does not exist",
+                f"Use one of: {', '.join(sorted(known)) or '(the cluster has none)'}",
+                fatal=True,
+            )
         if not wanted and not default:
-            return Finding(subject, f"{title} names no StorageClass and the cluster has no default one", "Set ragops_storage_class, or mark a StorageClass as default", fatal=True)
+            return Finding(
+                subject,
+                f"{title} names no StorageClass and the cluster has no default one",
+                "Set ragops_storage_class, or mark a StorageClass as default",
+                fatal=True,
+            )
     if "nsufficient" in message:
         return Finding(subject, f"no node has room for it: {message}", "Add capacity or lower the resource requests", fatal=False)
     if "taint" in message or "didn't match" in message:

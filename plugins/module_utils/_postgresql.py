@@ -202,6 +202,4 @@ def ensure_extensions(psql: Psql, database: str, extensions: list[dict[str, Any]
 
 def planned_extensions(extensions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What check mode says while the server itself is only planned."""
-    return [
-        {"name": e["name"], "version": e["version"] or "", "prev_version": "", "changed": True} for e in extensions if e["state"] == "present"
-    ]
+    return [{"name": e["name"], "version": e["version"] or "", "prev_version": "", "changed": True} for e in extensions if e["state"] == "present"]

@@ -171,9 +171,7 @@ def _failed(api: Api, watcher: _Watcher, reason: str, verb: str, explain_with: C
     return _error(watcher.target, verb, cause, findings[0].remedy if findings else "", findings)
 
 
-def _timed_out(
-    api: Api, pending: Sequence[_Watcher], timeout: float, verb: str, explain_with: Callable[..., list[Finding]]
-) -> RagopsError:
+def _timed_out(api: Api, pending: Sequence[_Watcher], timeout: float, verb: str, explain_with: Callable[..., list[Finding]]) -> RagopsError:
     watcher = pending[0]
     if watcher.trouble is not None:
         reason, remedy = explain_exception(watcher.trouble, api.host)

@@ -189,7 +189,9 @@ def refuse_impossible_growth(api: Api, live: dict[str, Any], merged: dict[str, A
         if name in classes and not classes[name].get("allowVolumeExpansion"):
             reason = f"volume {volume} of component {component} is asked to grow, but its StorageClass {name} allows no expansion"
             raise RagopsError(
-                failure("change", "Cluster", live["metadata"]["name"], live["metadata"]["namespace"], reason, "Keep its size, or move to a class that can expand")
+                failure(
+                    "change", "Cluster", live["metadata"]["name"], live["metadata"]["namespace"], reason, "Keep its size, or move to a class that can expand"
+                )
             )
 
 

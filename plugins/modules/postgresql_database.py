@@ -191,9 +191,7 @@ def plan_role(psql: Psql, owner: str, password: str | None, warn: Any) -> tuple[
     else:
         role = rows[0]
         if role["rolsuper"]:
-            raise RagopsError(
-                f"Failed to make role {owner} the owner of an application's database: it is a superuser. Name a role of the application's own."
-            )
+            raise RagopsError(f"Failed to make role {owner} the owner of an application's database: it is a superuser. Name a role of the application's own.")
         fits = role["rolcanlogin"] and not role["rolcreatedb"] and not role["rolcreaterole"]
         statements = [] if fits else [Statement('ALTER ROLE :"owner" LOGIN NOCREATEDB NOCREATEROLE;', values)]
         changed = False
@@ -239,7 +237,7 @@ def present(session: Session, psql: Psql) -> dict[str, Any]:
         queries.append(masked(statement))
     if created and session.check_mode:
         extensions = planned_extensions(params["extensions"])
-        more = [f"CREATE EXTENSION \"{e['name']}\";" for e in extensions]
+        more = [f'CREATE EXTENSION "{e["name"]}";' for e in extensions]
     else:
         extensions, more = ensure_extensions(psql, name, params["extensions"], session.check_mode)
     return {
