@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants
+from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible.utils.vars import merge_hash
 from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionModule as KubernetesAction
 from ansible_collections.ragops.stack.plugins.module_utils._progress import ENVIRONMENT_KEY
 
@@ -28,7 +30,11 @@ _OFF = ("off", "no", "0", "false")
 
 
 class ActionModule(KubernetesAction):  # type: ignore[misc]
+    _supports_async = True
+
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        if self._task.async_val:
+            return self._async_run(tmp, task_vars)
         if not _wanted():
             return self._plain_run(task_vars)
         with tempfile.TemporaryDirectory(prefix="ragops-") as folder:
@@ -44,6 +50,11 @@ class ActionModule(KubernetesAction):  # type: ignore[misc]
             finally:
                 done.set()
                 teller.join(timeout=2)
+
+    def _async_run(self, tmp: Any, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """kubernetes.core's plugin cannot run in the background; nobody watches then, so the module alone will do."""
+        result: dict[str, Any] = ActionBase.run(self, tmp, task_vars)
+        return merge_hash(result, self._execute_module(task_vars=task_vars, wrap_async=True))
 
     def _plain_run(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(task_vars=task_vars)

@@ -18,6 +18,7 @@ from ansible_collections.ragops.stack.plugins.module_utils._errors import Ragops
 from ansible_collections.ragops.stack.plugins.module_utils._module import Session
 from ansible_collections.ragops.stack.plugins.module_utils._psql import Psql
 
+ADMIN_DB = "postgres"  # every server has it
 TARGET_OPTIONS: dict[str, Any] = {
     "connection": {"type": "dict", "options": CONNECTION_OPTIONS},
     "namespace": {"type": "str"},
@@ -181,9 +182,14 @@ def check_update_path(psql: Psql, database: str, wanted: dict[str, Any], install
         )
 
 
-def ensure_extensions(psql: Psql, database: str, extensions: list[dict[str, Any]], check_mode: bool) -> tuple[list[dict[str, Any]], list[str]]:
+def ensure_extensions(
+    psql: Psql, database: str, extensions: list[dict[str, Any]], check_mode: bool, *, planned: bool = False
+) -> tuple[list[dict[str, Any]], list[str]]:
     """(result for each extension, statements run or, in check mode, that would run)."""
-    states = extension_states(psql, database, extensions)
+    # What the server offers is the same in every database: ask another one while this one is only planned.
+    states = extension_states(psql, ADMIN_DB if planned else database, extensions)
+    if planned:
+        states = {name: {**state, "installed": None} for name, state in states.items()}
     results, queries = [], []
     for wanted in extensions:
         state = states[wanted["name"]]

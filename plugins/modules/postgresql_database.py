@@ -137,6 +137,7 @@ from ansible_collections.ragops.stack.plugins.module_utils._connection import se
 from ansible_collections.ragops.stack.plugins.module_utils._errors import RagopsError
 from ansible_collections.ragops.stack.plugins.module_utils._module import Session, run_module
 from ansible_collections.ragops.stack.plugins.module_utils._postgresql import (
+    ADMIN_DB,
     EXTENSION_OPTIONS,
     TARGET_OPTIONS,
     TARGET_RULES,
@@ -149,7 +150,6 @@ from ansible_collections.ragops.stack.plugins.module_utils._postgresql import (
 from ansible_collections.ragops.stack.plugins.module_utils._psql import Psql, scram_verifier, verifier_matches
 from ansible_collections.ragops.stack.plugins.module_utils._redact import MASK
 
-_ADMIN_DB = "postgres"
 _ROLE = "SELECT rolsuper, rolcanlogin, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = :'owner'"
 _VERIFIER = "SELECT rolpassword FROM pg_authid WHERE rolname = :'owner'"
 _DATABASE = """
@@ -173,7 +173,7 @@ def owner_password(session: Session) -> str | None:
 def stored_verifier(psql: Psql, owner: str) -> tuple[bool, str | None]:
     """(whether it may be read, the verifier). Managed servers keep pg_authid to themselves."""
     try:
-        rows = psql.query(_ADMIN_DB, _VERIFIER, {"owner": owner})
+        rows = psql.query(ADMIN_DB, _VERIFIER, {"owner": owner})
     except RagopsError as exc:
         if "permission denied" in str(exc):
             return False, None
@@ -182,7 +182,7 @@ def stored_verifier(psql: Psql, owner: str) -> tuple[bool, str | None]:
 
 
 def plan_role(psql: Psql, owner: str, password: str | None, warn: Any) -> tuple[list[Statement], dict[str, Any]]:
-    rows = psql.query(_ADMIN_DB, _ROLE, {"owner": owner}, "read the roles")
+    rows = psql.query(ADMIN_DB, _ROLE, {"owner": owner}, "read the roles")
     result = {"name": owner, "created": not rows, "password_changed": False}
     values = {"owner": owner}
     if not rows:
@@ -207,7 +207,7 @@ def plan_role(psql: Psql, owner: str, password: str | None, warn: Any) -> tuple[
 
 
 def plan_database(psql: Psql, name: str, owner: str) -> tuple[list[Statement], bool]:
-    rows = psql.query(_ADMIN_DB, _DATABASE, {"db": name}, "read the databases")
+    rows = psql.query(ADMIN_DB, _DATABASE, {"db": name}, "read the databases")
     values = {"db": name, "owner": owner}
     revoke = Statement('REVOKE ALL ON DATABASE :"db" FROM PUBLIC;', {"db": name})
     if not rows:
@@ -233,13 +233,9 @@ def present(session: Session, psql: Psql) -> dict[str, Any]:
     queries = []
     for statement in [*role_statements, *database_statements]:
         if not session.check_mode:
-            psql.execute(_ADMIN_DB, statement.sql, statement.values, f"prepare database {name} for role {owner}")
+            psql.execute(ADMIN_DB, statement.sql, statement.values, f"prepare database {name} for role {owner}")
         queries.append(masked(statement))
-    if created and session.check_mode:
-        extensions = planned_extensions(params["extensions"])
-        more = [f'CREATE EXTENSION "{e["name"]}";' for e in extensions]
-    else:
-        extensions, more = ensure_extensions(psql, name, params["extensions"], session.check_mode)
+    extensions, more = ensure_extensions(psql, name, params["extensions"], session.check_mode, planned=created and session.check_mode)
     return {
         "changed": bool(queries or more),
         "queries": queries + more,
@@ -253,15 +249,15 @@ def present(session: Session, psql: Psql) -> dict[str, Any]:
 def absent(session: Session, psql: Psql) -> dict[str, Any]:
     params = session.params
     name, owner = params["name"], params["owner"]
-    there = psql.query(_ADMIN_DB, "SELECT 1 AS n FROM pg_database WHERE datname = :'db'", {"db": name})
-    role = psql.query(_ADMIN_DB, _ROLE, {"owner": owner})
+    there = psql.query(ADMIN_DB, "SELECT 1 AS n FROM pg_database WHERE datname = :'db'", {"db": name})
+    role = psql.query(ADMIN_DB, _ROLE, {"owner": owner})
     if (there or role) and not params["drop"]:
         raise RagopsError(f"Failed to drop database {name}: its data would be lost. Set drop: true if that is meant.")
     statements = [Statement('DROP DATABASE :"db" WITH (FORCE);', {"db": name})] if there else []
     statements += [Statement('DROP ROLE :"owner";', {"owner": owner})] if role else []
     for statement in statements:
         if not session.check_mode:
-            psql.execute(_ADMIN_DB, statement.sql, statement.values, f"drop database {name} and role {owner}")
+            psql.execute(ADMIN_DB, statement.sql, statement.values, f"drop database {name} and role {owner}")
     queries = [s.shown for s in statements]
     return {
         "changed": bool(queries),
