@@ -1,5 +1,6 @@
-# Copyright: (c) ragops.stack contributors
+# Copyright: ragops.stack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Options of role lightrag as the env of its container."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-# Copyright: (c) ragops.stack contributors
+# Copyright: ragops.stack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What speaks against the options of role lightrag."""
 
 from __future__ import annotations
@@ -57,9 +58,7 @@ def lightrag_problems(raw: Mapping[str, Any]) -> list[str]:
     try:
         return problems(Config.read(raw))
     except (AttributeError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(
-            f"Failed to check the options of LightRAG: {error!r}. Compare their types with the role's README."
-        ) from error
+        raise AnsibleFilterError(f"Failed to check the options of LightRAG: {error!r}. Compare their types with the role's README.") from error
 
 
 class FilterModule:

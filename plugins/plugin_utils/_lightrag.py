@@ -1,8 +1,9 @@
-# Copyright: (c) ragops.stack contributors
+# Copyright: ragops.stack contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """From the options of role lightrag to the environment of the LightRAG server (1.5), and what speaks against them.
 
-The tables here are the one place that knows LightRAG's variable names and storage classes.
+The tables here and in _lightrag_options are the only places that know LightRAG's variable names and storage classes.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
+
+from ansible_collections.ragops.stack.plugins.plugin_utils._lightrag_options import GROUPS, ROLE_OPTIONS, ROLES, Option, role_option
 
 # ---- storage slots -----------------------------------------------------------------------------------------
 
@@ -50,184 +53,6 @@ REFUSED_SLOTS = {
     ("mongodb", "vector"): "it needs Atlas Search or mongot; a plain MongoDB makes the server exit at start",
 }
 
-# ---- options -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Option:
-    """An option of a group: the variable it sets, and what it may be."""
-
-    env: str
-    kind: str  # str, int, float, bool, list (joined by commas), json, secret (a reference)
-    choices: tuple[str, ...] = ()
-
-
-def _group(prefix: str, **options: str) -> dict[str, Option]:
-    """`name="kind"`, `name="kind ENV"` or `name="one|two"`; the variable is prefix + NAME unless given."""
-    table = {}
-    for name, text in options.items():
-        kind, _space, env = text.partition(" ")
-        choices = tuple(kind.split("|")) if "|" in kind else ()
-        table[name] = Option(env or prefix + name.upper(), "str" if choices else kind, choices)
-    return table
-
-
-def _batches(prefix: str, unit: str = "RECORDS") -> dict[str, Option]:
-    return {
-        "upsert_max_payload_bytes": Option(f"{prefix}_UPSERT_MAX_PAYLOAD_BYTES", "int"),
-        "upsert_max_records_per_batch": Option(f"{prefix}_UPSERT_MAX_{unit}_PER_BATCH", "int"),
-        "delete_max_records_per_batch": Option(f"{prefix}_DELETE_MAX_{unit}_PER_BATCH", "int"),
-    }
-
-
-OLLAMA = {
-    **dict.fromkeys(
-        "num_ctx num_predict num_keep seed top_k repeat_last_n mirostat num_batch num_gpu main_gpu num_thread".split(), "int"
-    ),
-    **dict.fromkeys(
-        "temperature top_p tfs_z typical_p min_p repeat_penalty presence_penalty frequency_penalty mirostat_tau mirostat_eta".split(),
-        "float",
-    ),
-    **dict.fromkeys("numa low_vram f16_kv logits_all vocab_only use_mmap use_mlock embedding_only penalize_newline".split(), "bool"),
-    "stop": "json",
-}
-
-LLM_BINDINGS = "lollms|ollama|openai|openai-ollama|azure_openai|bedrock|gemini"
-
-GROUPS: dict[str, dict[str, Option]] = {
-    "server": _group(
-        "",
-        timeout="int", log_level="DEBUG|INFO|WARNING|ERROR|CRITICAL", verbose="bool", cors_origins="list", enable_api_docs="bool",
-        max_upload_size="int", max_request_body_bytes="int", max_texts_per_request="int", webui_title="str", webui_description="str",
-        api_prefix="str LIGHTRAG_API_PREFIX", default_ui="webui|workspace LIGHTRAG_DEFAULT_UI", ssl="bool", ssl_certfile="str",
-        ssl_keyfile="str", keepalive="int", access_log="str", error_log="str", log_max_bytes="int", log_backup_count="int",
-        performance_timing_logs="bool LIGHTRAG_PERFORMANCE_TIMING_LOGS", enable_ai_content_notice="bool", ui_templates_dir="str",
-        ollama_emulating_model_name="str", ollama_emulating_model_tag="str",
-    ),
-    "paths": _group("", working_dir="str", input_dir="str", prompt_dir="str", log_dir="str", tiktoken_cache_dir="str", scan_spool_dir="str"),
-    "auth": _group(
-        "",
-        accounts_secret="secret AUTH_ACCOUNTS", token_secret="secret", token_expire_hours="float", guest_token_expire_hours="float",
-        jwt_algorithm="str", token_auto_renew="bool", token_renew_threshold="float", login_max_failed_attempts="int",
-        login_lockout_window_seconds="float", whitelist_paths="list",
-    ),
-    "llm": _group(
-        "LLM_",
-        binding=LLM_BINDINGS, model="str", host="str LLM_BINDING_HOST", api_key_secret="secret LLM_BINDING_API_KEY", timeout="int",
-        max_async="int MAX_ASYNC_LLM", enable_cache="bool ENABLE_LLM_CACHE", enable_cache_for_extract="bool ENABLE_LLM_CACHE_FOR_EXTRACT",
-    ),
-    "embedding": _group(
-        "EMBEDDING_",
-        binding="lollms|ollama|openai|azure_openai|bedrock|jina|gemini|voyageai", model="str", dim="int", host="str EMBEDDING_BINDING_HOST",
-        api_key_secret="secret EMBEDDING_BINDING_API_KEY", send_dim="bool", token_limit="int", timeout="int", func_max_async="int",
-        batch_num="int", use_base64="bool", asymmetric="bool", query_prefix="str", document_prefix="str", chunk_overlap_token_size="int",
-    ),
-    "rerank": _group(
-        "RERANK_",
-        binding="null|cohere|jina|aliyun", model="str", host="str RERANK_BINDING_HOST", api_key_secret="secret RERANK_BINDING_API_KEY",
-        timeout="int", max_async="int MAX_ASYNC_RERANK", min_score="float MIN_RERANK_SCORE", by_default="bool", enable_chunking="bool",
-        max_tokens_per_doc="int",
-    ),
-    "ingest": _group(
-        "",
-        chunk_size="int", chunk_overlap_size="int", summary_language="str", summary_max_tokens="int", summary_context_size="int",
-        summary_length_recommended="int", force_llm_summary_on_merge="int", max_parallel_insert="int", max_parallel_analyze="int",
-        max_parallel_parse_native="int", max_parallel_parse_docling="int", max_parallel_parse_mineru="int", max_pending_documents="int",
-        max_gleaning="int", max_extract_input_tokens="int", max_extraction_records="int", max_extraction_entities="int",
-        max_source_ids_per_entity="int", max_source_ids_per_relation="int", source_ids_limit_method="str", max_file_paths="int",
-        entity_type_prompt_file="str", entity_extraction_use_json="bool", enable_content_headings="bool", scan_enqueue_batch_size="int",
-        pipeline_scheduling_page_size="int", pipeline_require_strict_storage_reads="bool", vlm_process_enable="bool",
-        vlm_max_image_bytes="int", vlm_min_image_pixel="int",
-    ),
-    "query": _group(
-        "",
-        top_k="int", chunk_top_k="int", max_entity_tokens="int", max_relation_tokens="int", max_total_tokens="int", cosine_threshold="float",
-        max_graph_nodes="int", related_chunk_number="int", kg_chunk_pick_method="str", user_prompt_prefix="str", user_prompt_prefix_file="str",
-    ),
-    "parsers": _group(
-        "",
-        parser="str LIGHTRAG_PARSER", pdf_decrypt_password_secret="secret PDF_DECRYPT_PASSWORD", docling_endpoint="str", docling_do_ocr="bool",
-        docling_force_ocr="bool", docling_ocr_engine="str", docling_ocr_lang="str", docling_ocr_preset="str", docling_engine_version="str",
-        docling_do_formula_enrichment="bool", mineru_api_mode="local|official", mineru_api_token_secret="secret MINERU_API_TOKEN",
-        mineru_local_endpoint="str", mineru_local_backend="str", mineru_local_parse_method="str", mineru_official_endpoint="str",
-        mineru_model_version="str", mineru_language="str", mineru_enable_table="bool", mineru_enable_formula="bool", mineru_is_ocr="bool",
-        mineru_page_ranges="str", mineru_poll_interval_seconds="float", mineru_max_polls="int", mineru_engine_version="str",
-    ),
-    "cloud": _group(
-        "",
-        azure_openai_endpoint="str", azure_openai_api_version="str", azure_openai_deployment="str",
-        azure_openai_api_key_secret="secret AZURE_OPENAI_API_KEY", azure_embedding_endpoint="str", azure_embedding_api_version="str",
-        azure_embedding_deployment="str", azure_embedding_api_key_secret="secret AZURE_EMBEDDING_API_KEY", aws_region="str",
-        aws_access_key_id_secret="secret AWS_ACCESS_KEY_ID", aws_secret_access_key_secret="secret AWS_SECRET_ACCESS_KEY",
-        aws_session_token_secret="secret AWS_SESSION_TOKEN", gemini_api_key_secret="secret GEMINI_API_KEY",
-        google_api_key_secret="secret GOOGLE_API_KEY", google_genai_use_vertexai="bool", google_cloud_project="str",
-        google_cloud_location="str", google_vertex_base_url="str", google_application_credentials="str",
-        openai_api_key_secret="secret OPENAI_API_KEY", jina_api_key_secret="secret JINA_API_KEY", cohere_api_key_secret="secret COHERE_API_KEY",
-        voyage_api_key_secret="secret VOYAGE_API_KEY", dashscope_api_key_secret="secret DASHSCOPE_API_KEY", langfuse_public_key="str",
-        langfuse_secret_key_secret="secret LANGFUSE_SECRET_KEY", langfuse_host="str", langfuse_enable_trace="bool",
-    ),
-    "openai": _group(
-        "OPENAI_LLM_",
-        temperature="float", top_p="float", frequency_penalty="float", presence_penalty="float", max_tokens="int",
-        max_completion_tokens="int", reasoning_effort="str", safety_identifier="str", service_tier="str", stop="json", extra_body="json",
-    ),
-    "ollama": _group("OLLAMA_LLM_", **OLLAMA),
-    "ollama_embedding": _group("OLLAMA_EMBEDDING_", **OLLAMA),
-    "gemini": _group(
-        "GEMINI_LLM_",
-        temperature="float", top_p="float", top_k="int", max_output_tokens="int", candidate_count="int", presence_penalty="float",
-        frequency_penalty="float", stop_sequences="json", seed="int", thinking_config="json", safety_settings="json",
-        embedding_task_type="str GEMINI_EMBEDDING_TASK_TYPE",
-    ),
-    "bedrock": _group("BEDROCK_LLM_", temperature="float", top_p="float", max_tokens="int", stop_sequences="json", extra_fields="json"),
-    "postgresql": _group(
-        "POSTGRES_",
-        workspace="str", max_connections="int", ssl_mode="disable|allow|prefer|require|verify-ca|verify-full", ssl_root_cert="str",
-        ssl_cert="str", ssl_key="str", ssl_crl="str", vector_index_type="HNSW|HNSW_HALFVEC|IVFFLAT|VCHORDRQ", hnsw_m="int", hnsw_ef="int",
-        ivfflat_lists="int", vchordrq_build_options="str", vchordrq_probes="str", vchordrq_epsilon="float", connection_retries="int",
-        connection_retry_backoff="float", connection_retry_backoff_max="float", pool_close_timeout="float", statement_cache_size="int",
-        server_settings="str", age_allow_unsupported_version="bool",
-    ) | _batches("POSTGRES"),
-    "neo4j": _group(
-        "NEO4J_",
-        uri="str", database="str", workspace="str", max_connection_pool_size="int", connection_timeout="float",
-        connection_acquisition_timeout="float", max_transaction_retry_time="float", max_connection_lifetime="float",
-        liveness_check_timeout="float", keep_alive="bool",
-    ),
-    "redis": _group(
-        "REDIS_",
-        workspace="str", max_connections="int", socket_timeout="float", connect_timeout="float", retry_attempts="int",
-        allow_eviction_policy="bool",
-    ),
-    "mongodb": _group("MONGO_", workspace="str MONGODB_WORKSPACE", graph_bfs_mode="str") | _batches("MONGO"),
-    "qdrant": _group("QDRANT_", workspace="str") | _batches("QDRANT", "POINTS"),
-    "milvus": _group(
-        "MILVUS_",
-        workspace="str", db_name="str", index_type="str", metric_type="str", hnsw_m="int", hnsw_ef="int", hnsw_ef_construction="int",
-        hnsw_sq_type="str", hnsw_sq_refine="bool", hnsw_sq_refine_type="str", hnsw_sq_refine_k="int", ivf_nlist="int", ivf_nprobe="int",
-    ) | _batches("MILVUS"),
-    "memgraph": _group("MEMGRAPH_", workspace="str", database="str"),
-    "opensearch": _group(
-        "OPENSEARCH_",
-        workspace="str", use_ssl="bool", verify_certs="bool", timeout="int", max_retries="int", number_of_shards="int",
-        number_of_replicas="int", knn_ef_construction="int", knn_ef_search="int", knn_m="int", use_ppl_graphlookup="bool",
-    ) | _batches("OPENSEARCH"),
-}  # fmt: skip
-
-ROLES = ("extract", "keyword", "query", "vlm")
-ROLE_OPTIONS = (
-    "binding", "model", "host", "api_key_secret", "timeout", "max_async", "aws_region", "aws_access_key_id_secret",
-    "aws_secret_access_key_secret", "aws_session_token_secret",
-)  # fmt: skip
-
-
-def role_option(role: str, name: str) -> Option:
-    """LLM options of one of LightRAG's roles: EXTRACT_LLM_MODEL, QUERY_MAX_ASYNC_LLM, ..."""
-    prefix = role.upper()
-    base = GROUPS["cloud"][name] if name.startswith("aws_") else GROUPS["llm"][name]
-    return Option(f"{prefix}_{base.env}", base.kind, () if name != "binding" else base.choices)
-
-
 # variables that the role sets by itself; naming them in lightrag_env is a mistake
 MANAGED = {
     "HOST": "lightrag_paths and the Service need it as it is",
@@ -250,7 +75,7 @@ MANAGED = {
     "MILVUS_URI": "use lightrag_milvus_connection",
     "MEMGRAPH_URI": "use lightrag_memgraph_connection",
     "OPENSEARCH_HOSTS": "use lightrag_opensearch_connection",
-    **{env: "use lightrag_storage" for env in SLOTS.values()},
+    **dict.fromkeys(SLOTS.values(), "use lightrag_storage"),
 }
 REFUSED_ENV = {
     "LIGHTRAG_RUNTIME_TARGET": "inside a pod it makes the server exit; leave it out",
@@ -284,6 +109,10 @@ class Config:
     api_key_secret: dict[str, str] = field(default_factory=dict)
     token_secret: dict[str, str] = field(default_factory=dict)
     env: dict[str, Any] = field(default_factory=dict)
+    network_env: dict[str, str] = field(default_factory=dict)
+    secret_env: list[str] = field(default_factory=list)
+    secret_env_name: str = ""
+    own_secret: str = ""  # of the generated keys
     env_from_secret: dict[str, dict[str, str]] = field(default_factory=dict)
     mounts: list[str] = field(default_factory=list)
 
@@ -355,7 +184,9 @@ def environment(config: Config) -> list[dict[str, Any]]:
         refs["LIGHTRAG_API_KEY"] = config.api_key_secret
     if config.token_secret:
         refs.setdefault("TOKEN_SECRET", config.token_secret)
+    plain.update(config.network_env)
     plain.update((name, _text(value)) for name, value in config.env.items())
+    refs.update({name: {"name": config.secret_env_name, "key": name} for name in config.secret_env})
     refs.update(config.env_from_secret)
     helpers: dict[str, dict[str, str]] = {}
     templates: dict[str, str] = {}
@@ -465,6 +296,17 @@ def _credentials(connection: Mapping[str, Any]) -> tuple[dict[str, str] | None, 
         {"name": secret["name"], "key": user} if user else None,
         {"name": secret["name"], "key": password} if password else None,
     )
+
+
+def given_secrets(config: Config, own: set[str]) -> list[dict[str, str]]:
+    """Secrets that the options refer to and the role does not make, each once, in the terms of preflight_info."""
+    names = {item["valueFrom"]["secretKeyRef"]["name"] for item in environment(_without_databases(config)) if "valueFrom" in item}
+    return [{"name": name, "namespace": config.namespace} for name in sorted(names - own)]
+
+
+def _without_databases(config: Config) -> Config:
+    """Their Secrets are made by roles that have not run yet when this is asked."""
+    return replace(config, storage=dict.fromkeys(SLOTS, "files"), model={})
 
 
 # ---- what speaks against it --------------------------------------------------------------------------------
@@ -685,7 +527,10 @@ def _env_problems(config: Config) -> Iterator[str]:
             yield f"lightrag_env_from_secret: '{name}' is no name of a variable."
         elif not isinstance(ref, Mapping) or not ref.get("name") or not ref.get("key"):
             yield f"lightrag_env_from_secret.{name} must name a Secret and a key of it ({{name: ..., key: ...}})."
-    for name in [*config.env, *config.env_from_secret]:
+    for name in config.secret_env:
+        if not ENV_NAME.fullmatch(str(name)):
+            yield f"lightrag_secret_env: '{name}' is no name of a variable."
+    for name in [*config.env, *config.env_from_secret, *config.secret_env]:
         if name in REFUSED_ENV:
             yield f"{name} cannot be set: {REFUSED_ENV[name]}."
         elif name in MANAGED:
