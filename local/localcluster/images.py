@@ -97,6 +97,7 @@ class Plan:
         self.crds = paths.out / f"kubeblocks-{kb}" / "crds"
         self.snapshot_crds = paths.out / f"kubeblocks-{kb}" / "snapshot-crds"
         self.node_tag = f"{PREFIX}/kind-node:v{pins.text('kubernetes', 'version')}"
+        self.seeded_tag = f"{self.node_tag}-seeded"
 
     def tag(self, name: str) -> str:
         return f"{PREFIX}/{name}"
@@ -125,6 +126,21 @@ class Plan:
     def steps(self) -> list[Step]:
         """In order of urgency: the node image waits for every compiler, so those come first."""
         return [*self._go(), *self._bases(), *self._files(), *self._workload_images(), *self._node()]
+
+    def seeded(self) -> Step:
+        """The node image with the workload images in it: a new cluster has them at once, where loading takes a minute."""
+        wanted = self.workloads()
+        makers = {tag: step.name for step in self.steps() for tag in step.tags}
+        return NodeImage(
+            name="image-seeded-node",
+            title="node image with the workload images in it",
+            needs=("image-kind-node", *(makers[item.tag] for item in wanted)),
+            tags=(self.seeded_tag,),
+            base=self.node_tag,
+            version=self.pins.text("kubernetes", "version"),
+            binaries={},
+            preload={item.tag: [item.node_name] for item in wanted},
+        )
 
     def _go(self) -> list[Step]:
         pins, bin_dir, work = self.pins, self.paths.bin, self.paths.go

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Health:
     def live(self) -> bool:
         return self.running and self.ready == "ok" and self.node == "True"
 
-    def why_not(self, marker: str) -> str:
+    def why_not(self, mode: str) -> str:
         """Why this cluster cannot be used as it is, or ''."""
         if not self.exists:
             return "there is none"
@@ -51,9 +52,17 @@ class Health:
             return "its node is not Ready"
         if not self.marker:
             return "it was never finished"
-        if self.marker != marker:
-            return "it was made from something else"
+        if mode and self.made_from.get("mode") != mode:
+            return f"it is one of mode {self.made_from.get('mode')}"
         return ""
+
+    @property
+    def made_from(self) -> dict[str, str]:
+        try:
+            data = json.loads(self.marker)
+        except ValueError:
+            return {}
+        return data if isinstance(data, dict) else {}
 
 
 def parse(inspected: str, probed: str) -> Health:
@@ -88,9 +97,11 @@ class Cluster:
         code, inspected, _err = quiet(["docker", "inspect", "--type", "container", "-f", "{{.State.Running}} {{.Image}}", self.container])
         if code != 0:
             return Health()
-        probed = ""
         if inspected.startswith("true"):
             _code, probed, _err = quiet(["docker", "exec", "-i", self.container, "bash", "-s"], stdin=PROBE, timeout=30)
+        else:  # a stopped container still gives its files, as a tar archive
+            _code, archive, _err = quiet(["docker", "cp", f"{self.container}:{MARKER}", "-"])
+            probed = "marker=" + "".join(re.findall(r"\{.*?\}", archive)[:1])
         return parse(inspected, probed)
 
     def wait_live(self, seconds: float) -> Health:

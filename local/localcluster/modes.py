@@ -62,4 +62,4 @@ def have_image(image: str, known: Mapping[str, str], answer: float = 20, whole: 
             reader.join(5)
     if code == 0:
         return True, f"the node image {image} was pulled"
-    return False, f"no image registry is reachable ({lines[-1] if lines else 'docker pull failed'})"
+    return False, f"no image registry is reachable ({lines[-1].rpartition(': ')[2] if lines else 'docker pull failed'})"

@@ -16,6 +16,7 @@ BUILDER = "ragops-node-build"
 
 PRELOAD = r"""
 set -e
+mkdir -p /etc/cni/net.d
 rm -f /etc/cni/net.d/*
 containerd >/tmp/containerd.log 2>&1 & pid=$!
 for _ in $(seq 60); do ctr version >/dev/null 2>&1 && break; sleep 0.5; done
@@ -84,7 +85,7 @@ class CalicoManifest(Step):
 
 @dataclass(kw_only=True)
 class NodeImage(Step):
-    """kind-base + binaries + preloaded images, committed from a container."""
+    """A base + binaries + preloaded images, committed from a container."""
 
     base: str
     version: str
@@ -99,11 +100,11 @@ class NodeImage(Step):
         argv = ["docker", "run", "-d", "--privileged", "--name", BUILDER, "--entrypoint", "sleep"]
         try:
             log.run([*argv, self.base, "infinity"])
-            log.run(["docker", "exec", BUILDER, "mkdir", "-p", "/kind/manifests", "/etc/cni/net.d"])
             for inside, source in self.binaries.items():
+                log.run(["docker", "exec", BUILDER, "mkdir", "-p", str(Path(inside).parent)])
                 log.run(["docker", "cp", source, f"{BUILDER}:{inside}"])
             log.run(["docker", "exec", BUILDER, "sh", "-c", f"printf %s v{self.version} > /kind/version"])
-            pairs = [f"{ours}>{name}" for ours, official in self.preload.items() for name in official]
+            pairs = [f"{ours}>{name}" for ours, official in self.preload.items() for name in official if name != ours]
             log.pipe(
                 'images=$1; name=$2; script=$3; shift 3; docker save $images | docker exec -i "$name" bash -c "$script" bash "$@"',
                 " ".join(self.preload),

@@ -25,7 +25,7 @@ def status(paths: Paths, plan: Plan, cluster: Cluster) -> bool:
         print("docker      does not answer")
     else:
         health = cluster.health()
-        why = health.why_not(health.marker)
+        why = health.why_not("")
         healthy = not why
         print(f"cluster     {cluster.name}: {'healthy' if healthy else why}")
         if health.running:

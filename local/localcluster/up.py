@@ -81,7 +81,7 @@ def up(session: Session) -> None:
     progress.say(f"ready  in {progress.elapsed:.1f} s: export KUBECONFIG={session.paths.kubeconfig}")
 
 
-def build(session: Session) -> None:
+def build(session: Session, *, seeded: bool = False) -> None:
     """Every image, from packages; what is there already is left alone."""
 
     def before() -> None:
@@ -90,7 +90,8 @@ def build(session: Session) -> None:
         gobin.require_toolchain(session.plan.pins.text("kubernetes", "go_version"))
 
     runner = Runner(session.paths.stamps, session.paths.logs, Docker(), session.progress)
-    report = runner.run(session.plan.steps(), before=before)
+    steps = [*session.plan.steps(), session.plan.seeded()] if seeded else session.plan.steps()
+    report = runner.run(steps, before=before)
     if report.made:
         quiet(["docker", "image", "prune", "-f", "--filter", f"label={LABEL}"], timeout=300)
 
@@ -114,20 +115,27 @@ def have_cluster(session: Session, mode: str, node_image: str, wanted: list[Work
     config = session.paths.source / "kind" / f"{mode}.yaml"
     marker = marker_of(mode, ids[node_image], stamps.of_file(config))
     health = cluster.health()
-    if health.exists and not health.live:
-        health = revive(session, health, ids[node_image])
-    why = health.why_not(marker)
+    if health.exists and not health.live and health.marker:
+        health = revive(session, health)
+    why = health.why_not(mode)
     if not why:
+        if health.marker != marker:
+            progress.say("note   the node image has changed since this cluster was made: `down` and `up` renew it")
         bring(session, wanted, ids)
         return False
+    if mode == "built":
+        build(session, seeded=True)
+        node_image, binary = session.plan.seeded_tag, session.paths.bin / "kind"
+    else:
+        binary = kind_binary(session)
     if cluster.remove():
         progress.say(f"remove the cluster {cluster.name}: {why}")
-    binary = session.paths.bin / "kind" if mode == "built" else kind_binary(session)
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
-        loading = pool.submit(bring_early, session, wanted, ids)
+        unpacking = pool.submit(unpack_early, session, wanted)
         session.timed("kind-create", f"cluster {cluster.name}", lambda log: create(session, binary, node_image, config, log))
-        loading.result()
+        unpacking.result()
     session.timed("settle", "network, DNS and storage Ready", lambda log: cluster.settled(180, log))
+    bring(session, wanted, ids)
     cluster.write_marker(marker)
     return True
 
@@ -146,14 +154,21 @@ def create(session: Session, binary: Path, image: str, config: Path, log: Log) -
         raise LocalError(f"the new cluster is not usable: {health.why_not('')}", NODE_REMEDY)
 
 
-def revive(session: Session, health: Health, image_id: str) -> Health:
+def revive(session: Session, health: Health) -> Health:
     """A stopped node keeps what was deployed on it: start it. One that runs gets a moment to answer."""
-    if health.image != image_id:
-        return health
+    cluster, seconds = session.cluster, 20
     if not health.running:
-        session.timed("node-start", "the stopped node container", lambda _log: session.cluster.start())
-    session.progress.say("wait   for the API server of the node")
-    return session.cluster.wait_live(60 if not health.running else 20)
+        seconds = 90
+        session.timed("node-start", "the stopped node container", lambda _log: cluster.start())
+    session.timed("node-wait", "API server and node Ready", lambda _log: waited(cluster, seconds))
+    health = cluster.health()
+    if health.live:
+        session.timed("settle", "network, DNS and storage Ready", lambda log: cluster.settled(180, log))
+    return health
+
+
+def waited(cluster: Cluster, seconds: float) -> None:
+    cluster.wait_live(seconds)
 
 
 def bring(session: Session, wanted: list[Workload], ids: dict[str, str]) -> None:
@@ -166,10 +181,9 @@ def bring(session: Session, wanted: list[Workload], ids: dict[str, str]) -> None
         session.timed("load", text, lambda log: load.load(session.cluster.container, lacking, log))
 
 
-def bring_early(session: Session, wanted: list[Workload], ids: dict[str, str]) -> None:
-    """Load while the control plane comes up: containerd answers seconds after the node starts."""
-    if not wanted:
-        return
-    probe = ["docker", "exec", session.cluster.container, "ctr", "version"]
-    if until(lambda: quiet(probe)[0] == 0, 60):
-        bring(session, wanted, ids)
+def unpack_early(session: Session, wanted: list[Workload]) -> None:
+    """Unpack while the control plane comes up: containerd answers seconds after the node starts."""
+    container = session.cluster.container
+    probe = ["docker", "exec", container, "ctr", "version"]
+    if wanted and until(lambda: quiet(probe)[0] == 0, 60):
+        session.timed("unpack", f"{len(wanted)} images in the node", lambda log: load.unpack(container, log))
