@@ -7,50 +7,40 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import gzip
 import json
 import re
 import tarfile
 from collections.abc import Iterable
-from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.ragops.stack.plugins.module_utils._errors import RagopsError, http_status
+from ansible_collections.ragops.stack.plugins.module_utils._quantity import parse_quantity
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
-_UNITS = {
-    "": Decimal(1),
-    "m": Decimal("0.001"),
-    "k": Decimal(10) ** 3,
-    "M": Decimal(10) ** 6,
-    "G": Decimal(10) ** 9,
-    "T": Decimal(10) ** 12,
-    "Ki": Decimal(2) ** 10,
-    "Mi": Decimal(2) ** 20,
-    "Gi": Decimal(2) ** 30,
-    "Ti": Decimal(2) ** 40,
-}
+_GIB, _MIB = 1024**3, 1024**2
 
 
-def quantity(text: Any) -> Decimal:
+def quantity(text: Any) -> Fraction:
     """A Kubernetes quantity as a number: 500m is 0.5, 1Gi is 1073741824."""
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][0-9]+)?)\s*([A-Za-z]*)\s*", str(text))
-    if match is None or match[2] not in _UNITS:
-        raise RagopsError(f"Failed to read the quantity {text!r}: it is none. Write it as Kubernetes does: 500m, 2, 512Mi, 10Gi")
-    return Decimal(match[1]) * _UNITS[match[2]]
+    number = parse_quantity(text)
+    if number is None:
+        raise RagopsError(f"Failed to read the quantity {text!r}: it is none. Write it as Kubernetes does: 500m, 2, 512Mi, 10Gi.")
+    return number
 
 
-def show_cpu(value: Decimal) -> str:
-    return f"{value.normalize():f}" if value == value.to_integral() else f"{float(value):.2f}".rstrip("0").rstrip(".")
+def show_cpu(value: Fraction) -> str:
+    return f"{float(value):.2f}".rstrip("0").rstrip(".")
 
 
-def show_memory(value: Decimal) -> str:
-    gib = value / _UNITS["Gi"]
-    return f"{float(gib):.1f} GiB" if abs(gib) >= 1 else f"{float(value / _UNITS['Mi']):.0f} MiB"
+def show_memory(value: Fraction) -> str:
+    return f"{float(value / _GIB):.1f} GiB" if abs(value) >= _GIB else f"{float(value / _MIB):.0f} MiB"
 
 
 class Reader:
@@ -240,6 +230,14 @@ def release_state(revisions: list[dict[str, Any]]) -> str:
     return "upgrade_failed" if worked else "install_failed"
 
 
+def age(timestamp: str) -> int:
+    """Seconds since an API time stamp."""
+    if not timestamp:
+        return 0
+    then = datetime.datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
+    return max(0, int((datetime.datetime.now(datetime.timezone.utc) - then).total_seconds()))
+
+
 def helm_release(reader: Reader, want: dict[str, Any]) -> dict[str, Any]:
     """State of one release, and whether it is what ``want`` (chart_ref, chart_version, values) asks for."""
     selector = [("labelSelector", f"owner=helm,name={want['name']}")]
@@ -247,18 +245,24 @@ def helm_release(reader: Reader, want: dict[str, Any]) -> dict[str, Any]:
     listed = reader.items(path, selector, METADATA_LIST)
     revisions = sorted(
         (
-            {"revision": int(s["metadata"]["labels"].get("version", 0)), "status": s["metadata"]["labels"].get("status", ""), "name": s["metadata"]["name"]}
+            {
+                "revision": int(s["metadata"]["labels"].get("version", 0)),
+                "status": s["metadata"]["labels"].get("status", ""),
+                "name": s["metadata"]["name"],
+                "created": s["metadata"].get("creationTimestamp") or "",
+            }
             for s in listed
         ),
         key=lambda r: r["revision"],
     )
     state = release_state(revisions)
     result: dict[str, Any] = {"name": want["name"], "namespace": want["namespace"], "state": state, "status": "", "revision": 0}
-    result.update({"chart": "", "chart_version": "", "app_version": "", "up_to_date": False, "differences": []})
+    result.update({"chart": "", "chart_version": "", "app_version": "", "age": 0, "up_to_date": False, "differences": []})
     if not revisions:
         return result
     shown = next((r for r in reversed(revisions) if r["status"] == "deployed"), revisions[-1])
-    result.update({"status": revisions[-1]["status"], "revision": revisions[-1]["revision"]})
+    newest = revisions[-1]
+    result.update({"status": newest["status"], "revision": newest["revision"], "age": age(newest["created"])})
     secret = reader.get(f"{path}/{shown['name']}")
     if secret is None:
         return result
@@ -279,18 +283,18 @@ def helm_release(reader: Reader, want: dict[str, Any]) -> dict[str, Any]:
 # --- capacity ---
 
 
-def pod_requests(pod: dict[str, Any]) -> dict[str, Decimal]:
+def pod_requests(pod: dict[str, Any]) -> dict[str, Fraction]:
     """What the scheduler counts for a pod: its containers and sidecars, or its greediest init container."""
     spec = pod.get("spec") or {}
     result = {}
     for resource in ("cpu", "memory"):
 
-        def ask(container: dict[str, Any], resource: str = resource) -> Decimal:
+        def ask(container: dict[str, Any], resource: str = resource) -> Fraction:
             return quantity(((container.get("resources") or {}).get("requests") or {}).get(resource, "0"))
 
         init = spec.get("initContainers") or []
-        running = sum((ask(c) for c in [*(spec.get("containers") or []), *(c for c in init if c.get("restartPolicy") == "Always")]), Decimal(0))
-        starting = max((ask(c) for c in init if c.get("restartPolicy") != "Always"), default=Decimal(0))
+        running = sum((ask(c) for c in [*(spec.get("containers") or []), *(c for c in init if c.get("restartPolicy") == "Always")]), Fraction(0))
+        starting = max((ask(c) for c in init if c.get("restartPolicy") != "Always"), default=Fraction(0))
         result[resource] = max(running, starting) + quantity((spec.get("overhead") or {}).get(resource, "0"))
     return result
 
@@ -305,7 +309,7 @@ def capacity(nodes: list[dict[str, Any]], pods: list[dict[str, Any]], required: 
     """Whether ``required`` ({name, namespace, cpu, memory}) still fits. Pods of those instances that run already are not counted twice."""
     offered = {n["metadata"]["name"]: (n.get("status") or {}).get("allocatable") or {} for n in nodes if usable(n)}
     free = {node: {r: quantity(allocatable.get(r, "0")) for r in ("cpu", "memory")} for node, allocatable in offered.items()}
-    total = {r: sum((f[r] for f in free.values()), Decimal(0)) for r in ("cpu", "memory")}
+    total = {r: sum((f[r] for f in free.values()), Fraction(0)) for r in ("cpu", "memory")}
     placed = {(r["namespace"], r["name"]) for r in required}
     for pod in pods:
         node = (pod.get("spec") or {}).get("nodeName")
@@ -316,13 +320,13 @@ def capacity(nodes: list[dict[str, Any]], pods: list[dict[str, Any]], required: 
         for resource, asked in pod_requests(pod).items():
             free[node][resource] -= asked
     show = {"cpu": show_cpu, "memory": show_memory}
-    left = {r: sum((f[r] for f in free.values()), Decimal(0)) for r in total}
-    need = {r: sum((quantity(x.get(r) or "0") for x in required), Decimal(0)) for r in total}
+    left = {r: sum((f[r] for f in free.values()), Fraction(0)) for r in total}
+    need = {r: sum((quantity(x.get(r) or "0") for x in required), Fraction(0)) for r in total}
     lacking = [f"{r}: {show[r](need[r])} needed, {show[r](left[r])} of {show[r](total[r])} free" for r in total if need[r] > left[r]]
     if not lacking:
         for want in required:
-            asked = {r: quantity(want.get(r) or "0") for r in ("cpu", "memory")}
-            if not any(all(f[r] >= asked[r] for r in asked) for f in free.values()):
-                lacking.append(f"{want['name']} needs {show_cpu(asked['cpu'])} CPU and {show_memory(asked['memory'])} on one node, and no node has that free")
+            one = {r: quantity(want.get(r) or "0") for r in ("cpu", "memory")}
+            if not any(all(f[r] >= one[r] for r in one) for f in free.values()):
+                lacking.append(f"{want['name']} needs {show_cpu(one['cpu'])} CPU and {show_memory(one['memory'])} on one node, and no node has that free")
     words = {r: {"total": show[r](total[r]), "free": show[r](left[r]), "needed": show[r](need[r])} for r in total}
     return {"nodes": len(free), **words, "lacking": lacking}

@@ -23,12 +23,12 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) makes the definitions of O(src) exist.
+      - V(present) makes the definitions of O(sources) exist.
       - V(absent) deletes all definitions of the API groups named by O(group), if no object of theirs is left.
     type: str
     choices: [present, absent]
     default: present
-  src:
+  sources:
     description:
       - Files, folders (all YAML files in them, not those of subfolders) or URLs of the definitions.
       - A URL counts as immutable. It is not downloaded again as long as all of its definitions are in place.
@@ -51,12 +51,12 @@ options:
 EXAMPLES = r"""
 - name: Keep the operator's definitions at its version
   ragops.stack.kubeblocks_crds:
-    src:
+    sources:
       - https://github.com/apecloud/kubeblocks/releases/download/v1.0.2/kubeblocks_crds.yaml
 
 - name: Create the definitions of volume snapshots where nobody has yet
   ragops.stack.kubeblocks_crds:
-    src:
+    sources:
       - /opt/charts/kubeblocks/crds/snapshot
     replace: false
 """
@@ -117,7 +117,7 @@ def execute(session: Session) -> dict[str, Any]:
             _crds.delete(session.dynamic, names, reader, params["wait_timeout"] if params["wait"] else None)
         return report(dict.fromkeys(names, _crds.DELETED), live, start)
 
-    plan = _crds.gather(params["src"], live, replace=params["replace"])
+    plan = _crds.gather(params["sources"], live, replace=params["replace"])
     if plan.send and not session.check_mode:
         session.progress.say(f"applying {len(plan.send)} of {len(plan.operations)} definitions")
         _crds.apply(session.dynamic, plan.send)
@@ -130,13 +130,13 @@ def main() -> None:
     run_module(
         {
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "src": {"type": "list", "elements": "str", "default": []},
+            "sources": {"type": "list", "elements": "str", "default": []},
             "replace": {"type": "bool", "default": True},
             "group": {"type": "str"},
             **wait_options(60),
         },
         execute,
-        required_if=[("state", "absent", ["group"]), ("state", "present", ["src"])],
+        required_if=[("state", "absent", ["group"]), ("state", "present", ["sources"])],
     )
 
 

@@ -89,6 +89,11 @@ options:
       values:
         description: The values that are wanted. Left out, values are not compared.
         type: dict
+  programs:
+    description: Programs of which to tell where they are on the host that runs the module.
+    type: list
+    elements: str
+    default: []
   required:
     description:
       - What is about to be placed. Given, the free capacity of the ready nodes is compared with it.
@@ -186,10 +191,16 @@ helm_releases:
   description:
     - What was found of each entry of O(helm_releases), by name.
     - C(state) is one of C(absent), C(deployed), C(install_failed), C(upgrade_failed), C(uninstalling), C(uninstalled).
+    - C(age) is the age of the newest revision in seconds.
     - C(up_to_date) tells whether it is deployed with the chart version and the values that are wanted.
   returned: success
   type: dict
   sample: {kubeblocks: {state: deployed, status: deployed, revision: 1, chart_version: 1.0.2, app_version: 1.0.2, up_to_date: true, differences: []}}
+programs:
+  description: The path of each program of O(programs), or an empty string.
+  returned: success
+  type: dict
+  sample: {helm: /usr/local/bin/helm}
 capacity:
   description: What is free on the ready nodes; C(lacking) says in words what is not enough.
   returned: when O(required) is given
@@ -203,6 +214,7 @@ denied:
   sample: [/api/v1/nodes]
 """
 
+import shutil
 import signal
 from typing import Any
 
@@ -227,6 +239,7 @@ def execute(session: Session) -> dict[str, Any]:
     result["objects"] = _preflight.objects(reader, params["objects"])
     result["secrets"] = _preflight.secrets(reader, params["secrets"])
     result["helm_releases"] = {r["name"]: _preflight.helm_release(reader, r) for r in params["helm_releases"]}
+    result["programs"] = {name: shutil.which(name) or "" for name in params["programs"]}
     if params["required"]:
         nodes = reader.items("/api/v1/nodes")
         pods = reader.items("/api/v1/pods") if nodes else []
@@ -270,6 +283,7 @@ def main() -> None:
                     "values": {"type": "dict"},
                 },
             },
+            "programs": {"type": "list", "elements": "str", "default": []},
             "required": {
                 "type": "list",
                 "elements": "dict",
