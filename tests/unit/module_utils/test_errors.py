@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.ragops.stack.plugins.module_utils._errors import explain_exception, failure, sentence
 
 
-class ApiProblem(Exception):
+class ApiError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status, self.reason, self.body = status, message, json.dumps({"kind": "Status", "message": message})
@@ -25,13 +25,13 @@ def test_a_sentence_ends_once(given: str, wanted: str) -> None:
 
 
 def test_the_servers_own_words_come_out_of_its_status() -> None:
-    reason, _remedy = explain_exception(ApiProblem(422, "Service is invalid: spec.ports: Required value"))
+    reason, _remedy = explain_exception(ApiError(422, "Service is invalid: spec.ports: Required value"))
     assert reason == "the API server answered 422: Service is invalid: spec.ports: Required value"
 
 
 def test_missing_rights_and_refused_admission_have_different_remedies() -> None:
-    _reason, rights = explain_exception(ApiProblem(403, 'User "u" cannot list resource "secrets"'))
-    _reason, quota = explain_exception(ApiProblem(403, "exceeded quota: q"))
+    _reason, rights = explain_exception(ApiError(403, 'User "u" cannot list resource "secrets"'))
+    _reason, quota = explain_exception(ApiError(403, "exceeded quota: q"))
     assert "Grant" in rights
     assert "quota" in quota
 
@@ -53,6 +53,6 @@ def test_an_unreachable_server_is_named_with_its_address(text: str, wanted: str)
 
 
 def test_an_expired_login_is_named() -> None:
-    reason, remedy = explain_exception(ApiProblem(401, "Unauthorized"))
+    reason, remedy = explain_exception(ApiError(401, "Unauthorized"))
     assert "401" in reason
     assert "Renew" in remedy
