@@ -198,13 +198,18 @@ def _job(obj: Json) -> None:
         added = {**labels, "batch.kubernetes.io/job-name": obj["metadata"]["name"], "controller-uid": uid, "job-name": obj["metadata"]["name"]}
         template_meta = spec.setdefault("template", {}).setdefault("metadata", {})
         template_meta.setdefault("labels", {}).update(added)
+        if not obj["metadata"].get("labels"):
+            obj["metadata"]["labels"] = dict(template_meta["labels"])
 
 
 def _cron_job(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     for name, value in (("concurrencyPolicy", "Allow"), ("suspend", False), ("successfulJobsHistoryLimit", 3), ("failedJobsHistoryLimit", 1)):
         spec.setdefault(name, value)
-    template = ((spec.get("jobTemplate") or {}).get("spec") or {}).get("template") or {}
+    job = spec.setdefault("jobTemplate", {})
+    job.setdefault("metadata", {})
+    template = (job.get("spec") or {}).get("template") or {}
+    template.setdefault("metadata", {})
     if isinstance(template.get("spec"), dict):
         default_pod_spec(template["spec"])
 
@@ -223,7 +228,8 @@ def _pod(obj: Json) -> None:
     for container in containers(spec):
         for name, amount in (container["resources"].get("limits") or {}).items():
             container["resources"].setdefault("requests", {}).setdefault(name, amount)
-    obj.setdefault("status", {"phase": "Pending", "qosClass": "BestEffort"})
+    asked = any(container["resources"].get("requests") for container in containers(spec))
+    obj.setdefault("status", {"phase": "Pending", "qosClass": "Burstable" if asked else "BestEffort"})
 
 
 def _service(obj: Json) -> None:
@@ -285,6 +291,10 @@ def _quota(obj: Json) -> None:
 def _limit_range(obj: Json) -> None:
     for limit in obj.get("spec", {}).get("limits") or []:
         _quantity_map(limit, "max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
+        if limit.get("type") == "Container":
+            for lower, upper in (("default", "max"), ("defaultRequest", "default"), ("defaultRequest", "min")):
+                for name, amount in (limit.get(upper) or {}).items():
+                    limit.setdefault(lower, {}).setdefault(name, amount)
 
 
 def _role_binding(obj: Json) -> None:

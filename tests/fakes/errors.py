@@ -32,9 +32,11 @@ class ApiError(Exception):
     def status(self) -> Json:
         body: Json = {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         }
-        if self.details:
+        if self.reason:
+            body["reason"] = self.reason
+        if self.details is not None:
             body["details"] = self.details
         return body
 
@@ -67,9 +69,9 @@ def stale(rtype: ResourceType, name: str) -> ApiError:
 def precondition_failed(rtype: ResourceType, name: str, what: str, wanted: str, found: str) -> ApiError:
     return ApiError(
         409,
-        f'Operation cannot be fulfilled on {rtype.qualified} "{name}": the {what} in the precondition ({wanted}) '
+        f'Operation cannot be fulfilled on {rtype.kind}{"." + rtype.group if rtype.group else ""} "{name}": the {what} in the precondition ({wanted}) '
         f"does not match the {what} in record ({found}). The object might have been deleted and then recreated",
-        details=_details(rtype, name),
+        details={**_details(rtype, name), "kind": rtype.kind},
     )
 
 
@@ -92,9 +94,10 @@ def invalid(rtype: ResourceType, name: str, problems: Sequence[tuple[str, str, s
     texts = [f"{field}: {text}" for field, text, _cause in problems]
     listed = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     kind = f"{rtype.kind}.{rtype.group}" if rtype.group else rtype.kind
-    details: Json = {"name": name, "kind": rtype.kind}
+    details: Json = {"name": name} if name else {}
     if rtype.group:
         details["group"] = rtype.group
+    details["kind"] = rtype.kind
     details["causes"] = [{"reason": cause, "message": text, "field": field} for field, text, cause in problems]
     return ApiError(422, f'{kind} "{name}" is invalid: {listed}', details=details)
 

@@ -382,7 +382,10 @@ class Handler(BaseHTTPRequestHandler):
         elif content_type != APPLY_PATCH and force:
             problem = "force: Forbidden: may not be specified for non-apply patch"
         if problem:
-            raise ApiError(422, f'PatchOptions.meta.k8s.io "" is invalid: {problem}', "Invalid", {"group": "meta.k8s.io", "kind": "PatchOptions"})
+            field, _colon, text = problem.partition(": ")
+            cause = {"reason": "FieldValueRequired" if field == "fieldManager" else "FieldValueForbidden", "message": text, "field": field}
+            raise ApiError(422, f'PatchOptions.meta.k8s.io "" is invalid: {problem}', "Invalid",
+                           {"group": "meta.k8s.io", "kind": "PatchOptions", "causes": [cause]})
         obj, created = self.api.machinery.patch(
             target.rtype, target.namespace or "", target.name, content_type, body, self._write(request, target.subresource), force=_true(force),
         )

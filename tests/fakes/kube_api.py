@@ -72,6 +72,8 @@ class FakeKubeApi:
         self.version: dict[str, str] = {}
         self.watch_cuts = 0
         self._warnings: list[tuple[str, str]] = []
+        #: helpers that exist once for an API (the kubelet)
+        self.parts: dict[str, object] = {}
         self._server: Server | None = None
         self._port = 0
 
@@ -164,22 +166,24 @@ class FakeKubeApi:
             return copy.deepcopy(self.machinery.update(rtype, space, manifest["metadata"]["name"], manifest, write))
         return copy.deepcopy(self.machinery.create(rtype, space, manifest, write))
 
-    def edit(self, kind: str, name: str, namespace: str = "default", *, manager: str = "fixture", api_version: str | None = None, **sections: Any) -> Json:
+    def edit(self, kind: str, name: str, namespace: str = "default", *, manager: str = "fixture", api_version: str | None = None,
+             **sections: Any) -> Json:
         """Merge sections (spec=..., status=..., metadata=...) into an object, as a controller would."""
         rtype = self.type(kind, api_version)
         space = namespace if rtype.namespaced else ""
-        obj, _created = self.machinery.patch(rtype, space, name, "application/merge-patch+json", copy.deepcopy(sections), Write(manager, trusted=True))
+        obj, _created = self.machinery.patch(rtype, space, name, "application/merge-patch+json", copy.deepcopy(sections),
+                                             Write(manager, trusted=True, subresource="status" if set(sections) == {"status"} else ""))
         return copy.deepcopy(obj)
 
     def change(self, kind: str, name: str, namespace: str, alter: Callable[[Json], object], *, manager: str = "fixture",
-               api_version: str | None = None) -> Json:
+               api_version: str | None = None, subresource: str = "") -> Json:
         """Change an object by a function, under the lock."""
         rtype = self.type(kind, api_version)
         space = namespace if rtype.namespaced else ""
         with self.machinery.store.lock:
             obj = copy.deepcopy(self.machinery.stored(rtype, space, name))
             alter(obj)
-            return copy.deepcopy(self.machinery.update(rtype, space, name, obj, Write(manager, trusted=True)))
+            return copy.deepcopy(self.machinery.update(rtype, space, name, obj, Write(manager, trusted=True, subresource=subresource)))
 
     def find(self, kind: str, name: str, namespace: str = "default", api_version: str | None = None) -> Json | None:
         rtype = self.type(kind, api_version)

@@ -75,10 +75,9 @@ def apply(rtype: ResourceType, live: Json | None, config: Json, manager: Manager
     conflicts: list[tuple[Manager, Path]] = []
     for other, fields in managed.items():
         conflicts.extend(
-            (other, path) for path in sorted(changed)
-            if path in fields or any(path[: len(stem)] == stem for stem in fields if len(stem) < len(path) and not stem[-1].startswith("k:"))
+            (other, path) for path in sorted(changed, key=_order)
+            if path in fields
         )
-    conflicts = [(other, path) for other, path in conflicts if get(rtype, base, path) is not None or path in managed[other]]
     if conflicts and not force:
         raise errors.apply_conflict([(str(other), printed(path)) for other, path in conflicts])
     for other, path in conflicts:
@@ -89,23 +88,46 @@ def apply(rtype: ResourceType, live: Json | None, config: Json, manager: Manager
     return merged, {known: fields for known, fields in managed.items() if fields}
 
 
+def _order(path: Path) -> list[tuple[bool, str]]:
+    """The order in which the server walks a set: at each level what ends there, then what goes deeper."""
+    return [(depth < len(path) - 1, element) for depth, element in enumerate(path)]
+
+
 def _prune(rtype: ResourceType, merged: Json, dropped: FieldSet, asked: FieldSet, others: Managed) -> None:
     kept = frozenset().union(asked, *others.values())
-    for path in sorted(dropped, key=len, reverse=True):
-        # A list item stays as long as anybody owns it or something in it.
-        if not any(other[: len(path)] == path for other in kept):
+    gone: list[Path] = []
+    for path in sorted(dropped, key=len):
+        # A list item stays as long as anybody owns it or something in it; with it goes all it holds.
+        if not any(path[: len(stem)] == stem for stem in gone) and not any(other[: len(path)] == path for other in kept):
             remove(rtype, merged, path)
+            gone.append(path)
+
+
+_MAPS = {"labels", "annotations", "data", "binaryData", "nodeSelector", "limits", "requests", "resources", "matchLabels", "parameters"}
+
+
+def _new_maps(rtype: ResourceType, old: Json, changed: FieldSet) -> FieldSet:
+    """Maps that came with the fields in them: an update owns them too (the dot in fieldsV1)."""
+    found: set[Path] = set()
+    for path in changed:
+        for length in range(1, len(path)):
+            stem = path[:length]
+            known = stem != ("f:metadata",) if rtype.custom else stem[-1][2:] in _MAPS
+            if known and stem[-1].startswith("f:") and get(rtype, old, stem) is None:
+                found.add(stem)
+    return frozenset(found)
 
 
 def update(rtype: ResourceType, old: Json | None, new: Json, manager: Manager) -> Managed:
     """The owners after an ordinary write: who changed a field owns it, alone."""
-    managed = decode(old)
-    changed, removed = differences(rtype, old or {}, new)
-    if not old:
-        changed = fields_of(rtype, new)
+    before: Json = old or {}
+    changed, removed = differences(rtype, before, new)
+    changed |= _new_maps(rtype, before, changed)
     result: Managed = {}
+    managed = decode(old)
     for known, fields in managed.items():
         left = fields - removed
+        left = frozenset(path for path in left if get(rtype, new, path) is not None or not isinstance(get(rtype, before, path), dict))
         if known != manager:
             left = left - changed
         if left:

@@ -18,8 +18,9 @@ class _MissingError(Exception):
     pass
 
 
-def _refused(why: str) -> ApiError:
-    return ApiError(422, f"the server rejected our request due to an error in our request: {why}", "Invalid")
+def _refused(_why: str) -> ApiError:
+    """The server keeps the reason to itself."""
+    return ApiError(422, "the server rejected our request due to an error in our request", "Invalid", {})
 
 
 def _pointer(path: str) -> list[str]:
@@ -142,16 +143,25 @@ def _strategic_list(rtype: ResourceType, target: Any, patch: list[Any], path: Pa
         return [copy.deepcopy(item) for item in patch if not (isinstance(item, dict) and "$patch" in item)]
     if key == "":
         return [*target, *(item for item in patch if item not in target)]
-    result = [copy.deepcopy(item) for item in target]
+    before = {item.get(key): item for item in target}
+    asked: dict[Any, Any] = {}
+    dropped: set[Any] = set()
     for item in patch:
         if key not in item:
             raise ApiError(400, f"map: {item} does not contain declared merge key: {key}")
-        index = next((number for number, old in enumerate(result) if old.get(key) == item[key]), None)
         if item.get("$patch") == "delete":
-            if index is not None:
-                result.pop(index)
-        elif index is None:
-            result.append(copy.deepcopy(item))
+            dropped.add(item[key])
         else:
-            result[index] = strategic_merge(rtype, result[index], item, (*path, f"k:{key}"))
-    return result
+            asked[item[key]] = strategic_merge(rtype, before.get(item[key], {}), item, (*path, f"k:{key}"))
+    others = [item for item in target if item.get(key) not in asked and item.get(key) not in dropped]
+    return _in_order(others, list(asked.values()), [item.get(key) for item in target], key)
+
+
+def _in_order(left: list[Any], right: list[Any], order: list[Any], key: str) -> list[Any]:
+    """Items of the patch come as early as the server's order lets them."""
+    result: list[Any] = []
+    while left and right:
+        first, second = left[0][key], right[0][key]
+        before = second in order and order.index(first) < order.index(second)
+        result.append(left.pop(0) if before else right.pop(0))
+    return [*result, *left, *right]

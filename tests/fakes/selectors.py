@@ -116,6 +116,6 @@ def field_selector(selector: str, rtype: ResourceType) -> Predicate:
         path = _EVENTS_V1.get(match[1], match[1]) if rtype.group == "events.k8s.io" else match[1]
         if path not in ("metadata.name", "metadata.namespace", *_FIELDS.get(rtype.key, ())):
             raise bad_request(f'"{match[1]}" is not a known field selector: only "metadata.name", "metadata.namespace"'
-                              if rtype.custom else f"field label not supported: {match[1]}")
+                              if rtype.key not in _FIELDS else f"field label not supported: {match[1]}")
         wanted.append((path, match[3], match[2] != "!="))
     return lambda obj: all((field_value(obj, path) == value) == equal for path, value, equal in wanted)

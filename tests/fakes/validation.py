@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from typing import Any
 
@@ -49,6 +50,10 @@ _KEY_TEXT = (
 )
 
 
+#: (path in the object, Go struct and field, the value) of something that is no text but should be
+Misfit = tuple[str, str, Any]
+
+
 def _go_type(value: Any) -> str:
     if isinstance(value, bool):
         return "bool"
@@ -57,48 +62,63 @@ def _go_type(value: Any) -> str:
     return "array" if isinstance(value, list) else "object"
 
 
+def _go_value(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _undecodable(rtype: ResourceType, why: str) -> ApiError:
     return bad_request(f'{rtype.kind} in version "{rtype.version}" cannot be handled as a {rtype.kind}: {why}')
 
 
-def _check_text_map(rtype: ResourceType, holder: Json, name: str, struct: str) -> None:
+def _misfits_of_map(holder: Json, name: str, path: str, struct: str) -> list[Misfit]:
     values = holder.get(name)
     if values is None:
-        return
+        return []
     if not isinstance(values, dict):
-        raise _undecodable(rtype, f"json: cannot unmarshal {_go_type(values)} into Go struct field {struct}.{name} of type map[string]string")
-    for value in values.values():
-        if value is not None and not isinstance(value, str):
-            raise _undecodable(rtype, f"json: cannot unmarshal {_go_type(value)} into Go struct field {struct}.{name} of type string")
+        return [(f"{path}.{name}", f"{struct}.{name}", values)]
+    return [(f"{path}.{name}.{key}", f"{struct}.{name}", value) for key, value in values.items() if value is not None and not isinstance(value, str)]
 
 
-def check_types(rtype: ResourceType, obj: Json) -> None:
-    """What the decoder refuses with 400: numbers and booleans where text belongs."""
+def _misfits(rtype: ResourceType, obj: Json) -> list[Misfit]:
     meta = obj.get("metadata") or {}
-    _check_text_map(rtype, meta, "labels", "ObjectMeta.metadata")
-    _check_text_map(rtype, meta, "annotations", "ObjectMeta.metadata")
+    found = [*_misfits_of_map(meta, "labels", ".metadata", "ObjectMeta.metadata"), *_misfits_of_map(meta, "annotations", ".metadata", "ObjectMeta.metadata")]
     if rtype.key == ("", "configmaps"):
-        _check_text_map(rtype, obj, "data", "ConfigMap")
+        found += _misfits_of_map(obj, "data", "", "ConfigMap")
     if rtype.key == ("", "secrets"):
-        _check_text_map(rtype, obj, "stringData", "Secret")
-        _check_text_map(rtype, obj, "data", "Secret")
+        found += [*_misfits_of_map(obj, "stringData", "", "Secret"), *_misfits_of_map(obj, "data", "", "Secret")]
+    spec = pod_spec(obj)
+    if spec is None:
+        return found
+    at = {"Pod": "spec", "CronJob": "spec.jobTemplate.spec.template.spec"}.get(rtype.kind, "spec.template.spec")
+    for group in ("initContainers", "containers"):
+        for container in spec.get(group) or []:
+            found.extend(
+                (f'.{at}.{group}[name="{container.get("name")}"].env[name="{item.get("name")}"].value', f"EnvVar.{at}.{group}.env.value", item["value"])
+                for item in container.get("env") or [] if item.get("value") is not None and not isinstance(item["value"], str)
+            )
+    return found
+
+
+def check_types(rtype: ResourceType, obj: Json, *, applying: bool = False) -> None:
+    """What the decoder refuses: numbers and booleans where text belongs (400; from server-side apply 500), bad base64, bad quantities."""
+    for path, struct, value in _misfits(rtype, obj):
+        if applying:
+            meta = obj.get("metadata") or {}
+            raise ApiError(500, f"failed to create typed patch object ({meta.get('namespace', '')}/{meta.get('name', '')}; {rtype.group}/{rtype.version}, "
+                           f"Kind={rtype.kind}): {path}: expected string, got &value.valueUnstructured{{Value:{_go_value(value)}}}", "")
+        raise _undecodable(rtype, f"json: cannot unmarshal {_go_type(value)} into Go struct field {struct} of type string")
+    if rtype.key == ("", "secrets"):
         for value in (obj.get("data") or {}).values():
             try:
                 base64.b64decode(value or "", validate=True)
             except (binascii.Error, ValueError) as error:
                 raise _undecodable(rtype, "illegal base64 data at input byte 0") from error
-    spec = pod_spec(obj)
-    if spec is None:
-        return
-    for container in containers(spec):
-        for item in container.get("env") or []:
-            if item.get("value") is not None and not isinstance(item["value"], str):
-                raise _undecodable(rtype, f"json: cannot unmarshal {_go_type(item['value'])} into Go struct field EnvVar.value of type string")
+    for container in containers(pod_spec(obj) or {}):
         for port in container.get("ports") or []:
             if not isinstance(port.get("containerPort"), int):
                 raise _undecodable(rtype, "json: cannot unmarshal string into Go struct field ContainerPort.containerPort of type int32")
         for amounts in (container.get("resources") or {}).values():
-            for amount in (amounts or {}).values() if isinstance(amounts, dict) else ():
+            for amount in amounts.values() if isinstance(amounts, dict) else ():
                 try:
                     quantities.parse(amount)
                 except ValueError as error:
@@ -171,7 +191,7 @@ def _pod_problems(spec: Json, at: str) -> list[Problem]:
 
 
 def _go_map(values: Json) -> str:
-    return "map[string]string{" + ", ".join(f'"{key}":"{value}"' for key, value in sorted(values.items())) + "}"
+    return json.dumps(values, separators=(",", ":"), sort_keys=True)
 
 
 def _workload(obj: Json) -> list[Problem]:
@@ -206,13 +226,16 @@ def _kubeblocks_cluster(obj: Json, old: Json | None) -> list[Problem]:
     elif policy not in policies:
         listed = ", ".join(f'"{known}"' for known in policies)
         problems.append(("spec.terminationPolicy", f'Unsupported value: "{policy}": supported values: {listed}', "FieldValueNotSupported"))
+    if problems:  # the schema failed, so the server leaves its CEL rules alone
+        problems.append(("<nil>", "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing "
+                         "errors to complete validation", "FieldValueInvalid"))
     if not spec.get("componentSpecs") and not spec.get("shardings"):
-        problems.append(("spec", "Invalid value: \"object\": at least one component or sharding is required", "FieldValueInvalid"))
+        problems.append(("spec.componentSpecs", "Invalid value: 0: spec.componentSpecs in body should have at least 1 items", "FieldValueInvalid"))
     for index, component in enumerate(spec.get("componentSpecs") or []):
         definition = component.get("componentDef")
-        if definition is not None and not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", definition):
+        if definition is not None and not re.fullmatch(r"[a-z]([-a-z0-9.]*[a-z0-9])?", definition):
             problems.append((f"spec.componentSpecs[{index}].componentDef", f'Invalid value: "{definition}": spec.componentSpecs[{index}].componentDef in body '
-                             "should match '^[a-z0-9]([a-z0-9\\.\\-]*[a-z0-9])?$'", "FieldValueInvalid"))
+                             "should match '^[a-z]([a-z0-9\\.\\-]*[a-z0-9])?$'", "FieldValueInvalid"))
     if old is not None:
         for name in ("clusterDef", "topology"):
             before, after = old.get("spec", {}).get(name), spec.get(name)
@@ -226,7 +249,7 @@ def _changes(rtype: ResourceType, obj: Json, old: Json) -> list[Problem]:
     new_spec, old_spec = obj.get("spec") or {}, old.get("spec") or {}
     if rtype.key in (("apps", "deployments"), ("apps", "daemonsets"), ("apps", "replicasets")) and new_spec.get("selector") != old_spec.get("selector"):
         shown = _go_map((new_spec.get("selector") or {}).get("matchLabels") or {})
-        problems.append(("spec.selector", f"Invalid value: {{\"matchLabels\":{shown}}}: field is immutable", "FieldValueInvalid"))
+        problems.append(("spec.selector", f'Invalid value: {{"matchLabels":{shown}}}: field is immutable', "FieldValueInvalid"))
     if rtype.key == ("apps", "statefulsets"):
         free = {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"}
         if any(new_spec.get(key) != old_spec.get(key) for key in {*new_spec, *old_spec} - free):
@@ -262,6 +285,8 @@ def check(rtype: ResourceType, obj: Json, old: Json | None = None) -> None:
             (f"data[{key}]", f'Invalid value: "{key}": {_KEY_TEXT}', "FieldValueInvalid")
             for key in {**(obj.get("data") or {}), **(obj.get("binaryData") or {})} if not _KEY.fullmatch(key)
         )
+    if rtype.key == ("", "secrets") and obj.get("type") == "kubernetes.io/tls":
+        problems.extend((f"data[{key}]", "Required value", "FieldValueRequired") for key in ("tls.crt", "tls.key") if key not in (obj.get("data") or {}))
     if rtype.key == ("", "services") and not (obj.get("spec") or {}).get("ports") and (obj.get("spec") or {}).get("clusterIP") != "None" and (
         obj["spec"].get("type") != "ExternalName"
     ):
@@ -271,6 +296,6 @@ def check(rtype: ResourceType, obj: Json, old: Json | None = None) -> None:
     if rtype.key == ("apps.kubeblocks.io", "clusters"):
         problems.extend(_kubeblocks_cluster(obj, old))
     if old is not None:
-        problems.extend(_changes(rtype, obj, old))
+        problems = [*_changes(rtype, obj, old), *problems]
     if problems:
         raise invalid(rtype, obj.get("metadata", {}).get("name") or "", problems)

@@ -75,7 +75,9 @@ def many(rtype: ResourceType, objects: list[Json], meta: Json, view: str) -> Jso
         return {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": [partial(obj) for obj in shown]}
     if view == "Table":
         return table(shown, meta)
-    if not rtype.custom:  # items of typed lists carry neither kind nor apiVersion
+    if rtype.custom:
+        meta = {"continue": "", **meta}
+    else:  # items of typed lists carry neither kind nor apiVersion
         shown = [{key: value for key, value in obj.items() if key not in ("kind", "apiVersion")} for obj in shown]
     return {"kind": f"{rtype.kind}List", "apiVersion": rtype.api_version, "metadata": meta, "items": shown}
 
