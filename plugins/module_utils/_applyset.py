@@ -15,7 +15,7 @@ import copy
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -276,10 +276,13 @@ class ApplySet:
                 FIELD_MANAGER,
             )
         self._ensure_parent(kinds, revision)
-        for old in self.api.list("ConfigMap", self.namespace, label_selector=f"{REVISION_OF}={self.name}"):
-            if int(old["metadata"]["labels"].get(REVISION) or 0) <= revision - history:
-                self.api.delete("ConfigMap", old["metadata"]["name"], self.namespace)
+        self._forget_revisions(lambda number: number <= revision - history)
         return revision
+
+    def _forget_revisions(self, old: Callable[[int], bool]) -> None:
+        for found in self.api.list("ConfigMap", self.namespace, label_selector=f"{REVISION_OF}={self.name}"):
+            if old(int(found["metadata"]["labels"].get(REVISION) or 0)):
+                self.api.delete("ConfigMap", found["metadata"]["name"], self.namespace)
 
     # --- removing --------------------------------------------------------------------------------
 
@@ -296,7 +299,8 @@ class ApplySet:
         for step in sorted((s for s in steps if s.operation == PRUNED), key=lambda s: -rank(s.key[0])):
             live = step.live or {}
             self.api.delete(live["kind"], live["metadata"]["name"], self.namespace, live["apiVersion"])
-        self.api.delete("ConfigMap", self.name, self.namespace)  # its revisions go with it
+        self._forget_revisions(lambda _number: True)
+        self.api.delete("ConfigMap", self.name, self.namespace)
 
 
 def _owner(parent: dict[str, Any]) -> dict[str, Any]:

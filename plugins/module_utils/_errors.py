@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
+from ansible_collections.ragops.stack.plugins.module_utils._redact import redact_text
 
 
 class RagopsError(CoreException):
@@ -76,7 +77,7 @@ def explain_exception(exc: BaseException, host: str = "") -> tuple[str, str]:
     if isinstance(exc, RagopsError):
         return str(exc), ""
     name, status = type(exc).__name__, http_status(exc)
-    message = str(api_status(exc).get("message") or "") or str(getattr(exc, "reason", "") or exc)
+    message = redact_text(str(api_status(exc).get("message") or "") or str(getattr(exc, "reason", "") or exc))
     if name == "ConfigException" or (isinstance(exc, FileNotFoundError) and "kube" in str(exc)):
         return f"the kubeconfig cannot be used ({exc})", "Set kubeconfig (or K8S_AUTH_KUBECONFIG) to a readable file and context to one of its contexts"
     if status == 401:

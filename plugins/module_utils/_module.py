@@ -64,7 +64,7 @@ def run_module(options: dict[str, Any], execute: Callable[[Session], dict[str, A
         session = Session(params=module.params, check_mode=module.check_mode, client=client, warn=module.warn)
         result = execute(session)
     except RagopsError as exc:
-        module.fail_json(msg=redact_text(str(exc)), **exc.details)
+        module.fail_json(msg=str(exc), **exc.details)  # foreign words in it were redacted where they came in
     except Exception as exc:
         reason, remedy = explain_exception(exc, host)
         text = f"Failed to talk to the cluster: {reason}. {remedy}".strip()
