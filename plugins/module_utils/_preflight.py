@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.ragops.stack.plugins.module_utils._errors import RagopsError, http_status
+from ansible_collections.ragops.stack.plugins.module_utils._module import MANAGED_BY
 from ansible_collections.ragops.stack.plugins.module_utils._quantity import parse_quantity
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -165,7 +166,8 @@ def objects(reader: Reader, wanted: list[dict[str, Any]]) -> list[dict[str, Any]
         for item in batch:
             metadata = {k: v for k, v in item["metadata"].items() if k != "managedFields"}
             rest = {k: v for k, v in item.items() if k != "metadata"}
-            found.append({"apiVersion": api_version, "plural": plural, **rest, "metadata": metadata})
+            ours = all((metadata.get("labels") or {}).get(k) == v for k, v in MANAGED_BY.items())
+            found.append({"apiVersion": api_version, "plural": plural, "ours": ours, **rest, "metadata": metadata})
     return found
 
 

@@ -177,7 +177,7 @@ crds:
   type: dict
   sample: {clusters.apps.kubeblocks.io: true}
 objects:
-  description: The objects found, each with C(plural) beside its own fields.
+  description: The objects found, each with C(plural), and C(ours) where it carries the label of ragops.stack, beside its own fields.
   returned: success
   type: list
   elements: dict
