@@ -344,7 +344,7 @@ def embeddings(payload: dict[str, Any], settings: Settings) -> dict[str, Any]:
     texts: list[str] = [text for text in (raw if isinstance(raw, list) else [raw]) if isinstance(text, str)]
     if not texts or (isinstance(raw, list) and len(texts) != len(raw)):
         raise BadRequestError("'input' must be a text or a non-empty list of texts.")
-    dim = payload.get("dimensions") or settings.embedding_dim
+    dim = payload.get("dimensions", settings.embedding_dim)
     if not isinstance(dim, int) or dim < 1:
         raise BadRequestError("'dimensions' must be a positive whole number.")
     vectors = [embed(text, dim) for text in texts]
@@ -446,7 +446,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
         if not self.path.startswith("/health"):
-            print(f"{self.client_address[0]} {format % args}", flush=True)
+            # one write, so that threads do not mix their lines
+            sys.stdout.write(f"{self.client_address[0]} {format % args}\n")
+            sys.stdout.flush()
 
 
 class StubServer(ThreadingHTTPServer):
