@@ -27,13 +27,15 @@ case ${NEO4J_AUTH:-} in
   neo4j/?*) if [ ! -e /data/dbms/auth.ini ] && [ ! -e /data/databases/system ]; then
       a=$(mktemp); p=${NEO4J_AUTH#neo4j/}; p=${p//\\/\\\\}; p=${p//\"/\\\"}
       printf 'set-initial-password\n--\n"%s"\n' "$p" > "$a"           # picocli @file: not on argv
-      NEO4J_HOME=$H NEO4J_CONF=$C java -Xmx128m -cp "$H/lib/*" org.neo4j.cli.AdminTool dbms "@$a" || { rm -f "$a"; exit 1; }
+      NEO4J_HOME=$H NEO4J_CONF=$C java @$H/java.options -Xmx128m -cp "$(cat $H/classpath)" org.neo4j.cli.AdminTool dbms "@$a" || { rm -f "$a"; exit 1; }
       rm -f "$a"; fi ;;
   ?*) echo 'NEO4J_AUTH must be none or neo4j/PASSWORD' >&2; exit 1 ;;
 esac
 unset NEO4J_AUTH
-exec java -Xms"${NEO4J_server_memory_heap_initial__size:-256m}" -Xmx"${NEO4J_server_memory_heap_max__size:-512m}" \
-  -XX:+UseG1GC -XX:-OmitStackTraceInFastThrow -XX:+DisableExplicitGC -XX:+ExitOnOutOfMemoryError \
-  -Djdk.tls.ephemeralDHKeySize=2048 -Djdk.tls.rejectClientInitiatedRenegotiation=true -Dlog4j2.disable.jmx=true -Dfile.encoding=UTF-8 \
-  --add-opens=java.base/java.nio=ALL-UNNAMED --add-opens=java.base/java.io=ALL-UNNAMED --add-opens=java.base/sun.nio.ch=ALL-UNNAMED \
-  -cp "$H/lib/*" org.neo4j.server.CommunityEntryPoint --home-dir=$H --config-dir=$C --console-mode
+archive=()
+[ ! -e $H/neo4j.jsa ] || archive=(-XX:SharedArchiveFile=$H/neo4j.jsa -Xshare:auto -Xlog:cds=off)
+# NEO4J_JAVA_OPTIONS comes last, so that it can take back what java.options sets for a quick start.
+# shellcheck disable=SC2086
+exec java @$H/java.options "${archive[@]}" -Xms"${NEO4J_server_memory_heap_initial__size:-256m}" \
+  -Xmx"${NEO4J_server_memory_heap_max__size:-512m}" ${NEO4J_JAVA_OPTIONS:-} \
+  -cp "$(cat $H/classpath)" org.neo4j.server.CommunityEntryPoint --home-dir=$H --config-dir=$C --console-mode
