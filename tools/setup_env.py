@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -50,7 +49,9 @@ def find_python(versions: tuple[str, ...]) -> str | None:
         candidates = [shutil.which(f"python{version}")]
         candidates += [str(p / "bin/python3") for p in sorted(Path.home().glob(f".pyenv/versions/{version}.*"))]
         for candidate in filter(None, candidates):
-            probe = subprocess.run([candidate, "-c", "import sys, ensurepip; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True, check=False)
+            probe = subprocess.run(
+                [candidate, "-c", "import sys, ensurepip; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True, check=False
+            )
             if probe.stdout.strip() == version:
                 return candidate
     return None

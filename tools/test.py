@@ -9,11 +9,13 @@ the local cluster comes up beside the fast lanes, since it mostly waits.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import xml.etree.ElementTree as ET
@@ -77,9 +79,9 @@ def lint(result: Result) -> None:
 
 def installed_artefact(venv: Path) -> Path:
     """Build the tarball and install it where ansible-test wants it, with kubernetes.core beside it."""
-    base = OUT / "artefact" / venv.name
-    shutil.rmtree(base, ignore_errors=True)
-    base.mkdir(parents=True)
+    # Outside this tree: ansible-test asks git what there is, and git ignores tests/output.
+    base = Path(tempfile.mkdtemp(prefix="ragops-artefact-"))
+    atexit.register(shutil.rmtree, base, ignore_errors=True)
     build = ["ansible-galaxy", "collection", "build", "--force", "--output-path", str(base)]
     subprocess.run(build, cwd=ROOT, env=environment(venv), check=True, stdout=subprocess.DEVNULL)
     tarball = next(base.glob("*.tar.gz"))
@@ -105,7 +107,8 @@ def sanity(result: Result) -> None:
             text=True,
             check=False,
         )
-        print(done.stdout, flush=True)
+        noise = ("Collecting ", "  Downloading", "Looking in", "Processing /", "Successfully", "Using cached", "     ")
+        print("\n".join(line for line in done.stdout.splitlines() if not line.startswith(noise)), flush=True)
         ran = set(re.findall(r"^Running sanity test \"([\w-]+)\"", done.stdout, re.M))
         bad = set(re.findall(r"^ERROR: .*sanity test \"([\w-]+)\"", done.stdout, re.M))
         failed = len(bad) or int(done.returncode != 0)

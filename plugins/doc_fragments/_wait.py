@@ -12,7 +12,7 @@ class ModuleDocFragment:
 options:
   wait:
     description:
-      - Whether to wait until the result is there, or for O(state=absent) until it is gone.
+      - Whether to wait until the result is there, or, when something is removed, until it is gone.
       - The wait ends early, with cause and remedy, when something shows that waiting will not cure.
     type: bool
     default: true

@@ -21,7 +21,7 @@ from ansible_collections.ragops.stack.plugins.module_utils._wait import Target, 
 
 SECRET_OPTIONS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
-    "username_key": {"type": "str", "default": "username"},
+    "username_key": {"type": "str", "default": "username", "no_log": False},
     "password_key": {"type": "str", "default": "password", "no_log": False},
 }
 CONNECTION_OPTIONS: dict[str, Any] = {

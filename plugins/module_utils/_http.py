@@ -79,11 +79,10 @@ def _parsed(data: bytes) -> Any:
 
 
 @contextlib.contextmanager
-def application(api: Api | None, params: dict[str, Any], headers: dict[str, str]) -> Iterator[HttpClient]:
+def application(api: Api, params: dict[str, Any], headers: dict[str, str]) -> Iterator[HttpClient]:
     """A client for what ``url`` or ``namespace`` + ``service`` + ``port`` name."""
     if params.get("url"):
         yield HttpClient(params["url"], headers=headers, validate_certs=params["app_validate_certs"], ca_path=params["app_ca_path"])
         return
-    assert api is not None
     with forwarded(api, params["namespace"], service=params["service"], port=params["port"]) as forwarder:
         yield HttpClient(forwarder.url, headers=headers, forwarder=forwarder)

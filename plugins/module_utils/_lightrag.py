@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.ragops.stack.plugins.module_utils._api import Api
@@ -43,16 +43,23 @@ _POLL = 0.4  # LightRAG has no way to be told; its own web page asks every few s
 _PAGE = 200
 
 
-@contextlib.contextmanager
-def lightrag(session: Session) -> Iterator[LightRag]:
-    params = session.params
-    api = Api(session.dynamic)
-    key = params["app_key"]
-    if params["app_key_secret"]:
-        secret = params["app_key_secret"]
-        key = secret_values(api, params["namespace"], secret["name"], [secret["key"]])[secret["key"]]
-    with application(api, params, {"X-API-Key": key} if key else {}) as client:
-        yield LightRag(client, session.progress.say)
+class Server:
+    """``with Server(session) as rag``: LightRAG as the module's parameters name it, logged in by its key."""
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._stack = session, contextlib.ExitStack()
+
+    def __enter__(self) -> LightRag:
+        params, api = self._session.params, Api(self._session.dynamic)
+        key = params["app_key"]
+        if params["app_key_secret"]:
+            secret = params["app_key_secret"]
+            key = secret_values(api, params["namespace"], secret["name"], [secret["key"]])[secret["key"]]
+        client = self._stack.enter_context(application(api, params, {"X-API-Key": key} if key else {}))
+        return LightRag(client, self._session.progress.say)
+
+    def __exit__(self, *problem: Any) -> None:
+        self._stack.close()
 
 
 class LightRag:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,21 +61,28 @@ def _client_environment(connection: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-@contextlib.contextmanager
-def administrator(session: Session, session_role: str | None = None) -> Iterator[Psql]:
-    """psql as the module's login user, in the server's own pod or in a client pod."""
-    params, api = session.params, Api(session.dynamic)
-    connection = params["connection"]
-    if connection is None:
-        pod = params["pod"] or writable_pod(api, params["namespace"], params["cluster"], params["component"])
-        run = pod_runner(api, params["namespace"], pod, params["container"])
-        yield Psql(run, params["login_user"], params["timeout"], session_role)
-        return
-    external = connection.get("provider") == "external"
-    environment = _client_environment(connection) if external else []
-    container = None if external else connection.get("container") or params["container"]
-    with way_in(api, {**connection, "engine": "postgresql", "container": container}, session.progress, environment) as run:
-        yield Psql(run, None if external else params["login_user"], params["timeout"], session_role)
+class Administrator:
+    """``with Administrator(session) as psql``: the module's login user, in the server's own pod or in a client pod."""
+
+    def __init__(self, session: Session, session_role: str | None = None) -> None:
+        self._session, self._role, self._stack = session, session_role, contextlib.ExitStack()
+
+    def __enter__(self) -> Psql:
+        params, api = self._session.params, Api(self._session.dynamic)
+        connection = params["connection"]
+        if connection is None:
+            pod = params["pod"] or writable_pod(api, params["namespace"], params["cluster"], params["component"])
+            run = pod_runner(api, params["namespace"], pod, params["container"])
+            return Psql(run, params["login_user"], params["timeout"], self._role)
+        external = connection.get("provider") == "external"
+        environment = _client_environment(connection) if external else []
+        container = None if external else connection.get("container") or params["container"]
+        target = {**connection, "engine": "postgresql", "container": container}
+        run = self._stack.enter_context(way_in(api, target, self._session.progress, environment))
+        return Psql(run, None if external else params["login_user"], params["timeout"], self._role)
+
+    def __exit__(self, *problem: Any) -> None:
+        self._stack.close()
 
 
 def server_is_planned(session: Session) -> bool:

@@ -83,7 +83,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.ragops.stack.plugins.module_utils._errors import RagopsError
-from ansible_collections.ragops.stack.plugins.module_utils._lightrag import TARGET_OPTIONS, TARGET_RULES, LightRag, lightrag
+from ansible_collections.ragops.stack.plugins.module_utils._lightrag import TARGET_OPTIONS, TARGET_RULES, LightRag, Server
 from ansible_collections.ragops.stack.plugins.module_utils._module import Session, run_module, wait_options
 
 
@@ -107,7 +107,7 @@ def text_of(document: dict[str, Any]) -> str:
 def execute(session: Session) -> dict[str, Any]:
     params = session.params
     texts = {d["source"]: text_of(d) for d in params["documents"] if d["state"] == "present"}
-    with lightrag(session) as app:
+    with Server(session) as app:
         there = app.find({d["source"] for d in params["documents"]})
         results = [ensure(app, session, d, texts.get(d["source"], ""), there.get(d["source"])) for d in params["documents"]]
         if params["wait"] and not session.check_mode:

@@ -72,7 +72,7 @@ import time
 from typing import Any
 
 from ansible_collections.ragops.stack.plugins.module_utils._errors import RagopsError
-from ansible_collections.ragops.stack.plugins.module_utils._lightrag import MODES, TARGET_OPTIONS, TARGET_RULES, lightrag
+from ansible_collections.ragops.stack.plugins.module_utils._lightrag import MODES, TARGET_OPTIONS, TARGET_RULES, Server
 from ansible_collections.ragops.stack.plugins.module_utils._module import Session, run_module
 
 
@@ -81,7 +81,7 @@ def execute(session: Session) -> dict[str, Any]:
     if not params["query"].strip():
         raise RagopsError("Failed to ask LightRAG: the question is empty. Set query.")
     options = {k: params[k] for k in ("only_need_context", "top_k", "user_prompt")}
-    with lightrag(session) as app:
+    with Server(session) as app:
         got = app.query(params["query"], params["mode"], params["timeout"], **options)
     return {"changed": False, **got, "seconds": round(time.monotonic() - start, 2)}
 

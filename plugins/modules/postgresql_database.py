@@ -141,8 +141,8 @@ from ansible_collections.ragops.stack.plugins.module_utils._postgresql import (
     EXTENSION_OPTIONS,
     TARGET_OPTIONS,
     TARGET_RULES,
+    Administrator,
     Statement,
-    administrator,
     ensure_extensions,
     planned_extensions,
     server_is_planned,
@@ -285,7 +285,7 @@ def planned(params: dict[str, Any]) -> dict[str, Any]:
 def execute(session: Session) -> dict[str, Any]:
     if server_is_planned(session):
         return planned(session.params)
-    with administrator(session) as psql:
+    with Administrator(session) as psql:
         return present(session, psql) if session.params["state"] == "present" else absent(session, psql)
 
 

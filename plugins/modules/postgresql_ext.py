@@ -101,7 +101,7 @@ from ansible_collections.ragops.stack.plugins.module_utils._postgresql import (
     EXTENSION_OPTIONS,
     TARGET_OPTIONS,
     TARGET_RULES,
-    administrator,
+    Administrator,
     ensure_extensions,
     planned_extensions,
     server_is_planned,
@@ -113,7 +113,7 @@ def execute(session: Session) -> dict[str, Any]:
     if server_is_planned(session):
         results = planned_extensions(params["extensions"])
         return {"changed": bool(results), "extensions": results, "queries": [], "diff": diff(results)}
-    with administrator(session, params["session_role"]) as psql:
+    with Administrator(session, params["session_role"]) as psql:
         results, queries = ensure_extensions(psql, params["login_db"], params["extensions"], session.check_mode)
     return {"changed": bool(queries), "extensions": results, "queries": queries, "diff": diff(results)}
 

@@ -76,7 +76,7 @@ proof:
 from typing import Any
 
 from ansible_collections.ragops.stack.plugins.module_utils._errors import RagopsError
-from ansible_collections.ragops.stack.plugins.module_utils._lightrag import TARGET_OPTIONS, TARGET_RULES, LightRag, lightrag
+from ansible_collections.ragops.stack.plugins.module_utils._lightrag import TARGET_OPTIONS, TARGET_RULES, LightRag, Server
 from ansible_collections.ragops.stack.plugins.module_utils._module import Session, run_module
 from ansible_collections.ragops.stack.plugins.module_utils._proof import make_nonce, prove
 
@@ -112,7 +112,7 @@ class LightRagApp:
 
 def execute(session: Session) -> dict[str, Any]:
     params = session.params
-    with lightrag(session) as rag:
+    with Server(session) as rag:
         app = LightRagApp(rag, params["mode"], params["wait_timeout"])
         if session.check_mode:
             app.login()
