@@ -115,11 +115,11 @@ def sanity(result: Result) -> None:
         result.add(f"sanity, {venv.name}", max(len(ran) - failed, 0), failed, time.monotonic() - start)
 
 
-def pytest_lane(result: Result, name: str, venv: Path, paths: list[str], extra: list[str], **more: str) -> None:
+def pytest_lane(result: Result, name: str, venv: Path, paths: list[str], extra: list[str]) -> None:
     start = time.monotonic()
     report = OUT / f"{name}-{venv.name}.xml"
     report.unlink(missing_ok=True)
-    code = run(["python", "-m", "pytest", *paths, f"--junitxml={report}", *extra], venv, **more)
+    code = run(["python", "-m", "pytest", *paths, f"--junitxml={report}", *extra], venv)
     passed = failed = 0
     if report.exists():
         for suite in ET.parse(report).getroot().iter("testsuite"):

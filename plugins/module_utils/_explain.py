@@ -96,10 +96,9 @@ def _controllers(api: Api, kind: str, name: str, namespace: str) -> list[dict[st
     """The operator reports on Component and InstanceSet, not on the Cluster."""
     if kind != "Cluster":
         return []
-    found = []
+    found: list[dict[str, Any]] = []
     for sub in ("Component", "InstanceSet"):
-        for item in api.list(sub, namespace, label_selector=f"app.kubernetes.io/instance={name}"):
-            found.append({**item, "kind": sub})
+        found += [{**item, "kind": sub} for item in api.list(sub, namespace, label_selector=f"app.kubernetes.io/instance={name}")]
     return found
 
 
