@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from .errors import ApiError
 from .kube_api import FakeKubeApi
+from .kubeblocks import KubeBlocksOperator
 from .websocket import ExecReply
+from .workloads import Workloads
 
-__all__ = ["ApiError", "ExecReply", "FakeKubeApi"]
+__all__ = ["ApiError", "ExecReply", "FakeKubeApi", "KubeBlocksOperator", "Workloads"]

@@ -162,7 +162,11 @@ class FakeKubeApi:
         rtype = self.type(manifest["kind"], manifest.get("apiVersion"))
         space = manifest["metadata"].get("namespace") or namespace if rtype.namespaced else ""
         write = Write(manager, trusted=True)
-        if manifest["metadata"].get("name") and self.machinery.store.get(rtype.key, space, manifest["metadata"]["name"]):
+        name = manifest["metadata"].get("name")
+        old = self.machinery.store.get(rtype.key, space, name) if name else None
+        if old is not None:
+            if "status" in old and "status" not in manifest:
+                manifest = {**manifest, "status": old["status"]}
             return copy.deepcopy(self.machinery.update(rtype, space, manifest["metadata"]["name"], manifest, write))
         return copy.deepcopy(self.machinery.create(rtype, space, manifest, write))
 
