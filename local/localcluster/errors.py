@@ -13,6 +13,9 @@ class LocalError(Exception):
         self.message = message
         self.remedy = remedy
 
+    def __str__(self) -> str:
+        return self.message
+
 
 class CommandError(LocalError):
     """A command ended with a non-zero code; its output is in `log`."""

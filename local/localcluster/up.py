@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -163,7 +164,11 @@ def revive(session: Session, health: Health) -> Health:
     session.timed("node-wait", "API server and node Ready", lambda _log: waited(cluster, seconds))
     health = cluster.health()
     if health.live:
-        session.timed("settle", "network, DNS and storage Ready", lambda log: cluster.settled(180, log))
+        try:
+            session.timed("settle", "network, DNS and storage Ready", lambda log: cluster.settled(120, log))
+        except CommandError as error:
+            session.progress.say(f"fail   settle: {error}")
+            return dataclasses.replace(health, ready="its own pods did not become Ready")
     return health
 
 
