@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from .errors import ApiError
 from .kube_api import FakeKubeApi
-from .kubeblocks import KubeBlocksOperator
+from .operator import KubeBlocksOperator
 from .websocket import ExecReply
 from .workloads import Workloads
 

@@ -15,12 +15,30 @@ Json = dict[str, Any]
 
 # omitempty, as far as manifests in the wild meet it.
 _DROP_FALSE = {
-    "hostNetwork", "hostPID", "hostIPC", "readOnly", "stdin", "stdinOnce", "tty", "publishNotReadyAddresses", "paused",
+    "hostNetwork",
+    "hostPID",
+    "hostIPC",
+    "readOnly",
+    "stdin",
+    "stdinOnce",
+    "tty",
+    "publishNotReadyAddresses",
+    "paused",
 }
 _DROP_ZERO = {"minReadySeconds", "initialDelaySeconds", "hostPort", "nodePort"}
 _DROP_EMPTY_TEXT = {
-    "subPath", "workingDir", "clusterIP", "nodeName", "serviceAccountName", "priorityClassName", "schedulerName", "hostname", "subdomain",
-    "loadBalancerIP", "volumeName", "generateName",
+    "subPath",
+    "workingDir",
+    "clusterIP",
+    "nodeName",
+    "serviceAccountName",
+    "priorityClassName",
+    "schedulerName",
+    "hostname",
+    "subdomain",
+    "loadBalancerIP",
+    "volumeName",
+    "generateName",
 }
 _DROP_EMPTY_MAP = {"labels", "annotations", "nodeSelector", "matchLabels", "data", "stringData", "binaryData", "parameters"}
 _KEEP_EMPTY_LIST = {"rules"}
@@ -180,8 +198,15 @@ def _replica_set(obj: Json) -> None:
 
 
 def _job_spec(spec: Json) -> None:
-    for name, value in (("parallelism", 1), ("completions", 1), ("backoffLimit", 6), ("completionMode", "NonIndexed"), ("suspend", False),
-                        ("manualSelector", False), ("podReplacementPolicy", "TerminatingOrFailed")):
+    for name, value in (
+        ("parallelism", 1),
+        ("completions", 1),
+        ("backoffLimit", 6),
+        ("completionMode", "NonIndexed"),
+        ("suspend", False),
+        ("manualSelector", False),
+        ("podReplacementPolicy", "TerminatingOrFailed"),
+    ):
         spec.setdefault(name, value)
     template = (spec.get("template") or {}).get("spec")
     if isinstance(template, dict):
@@ -220,10 +245,13 @@ def _pod(obj: Json) -> None:
     spec.setdefault("enableServiceLinks", True)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
     spec.setdefault("priority", 0)
-    spec.setdefault("tolerations", [
-        {"key": f"node.kubernetes.io/{taint}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
-        for taint in ("not-ready", "unreachable")
-    ])
+    spec.setdefault(
+        "tolerations",
+        [
+            {"key": f"node.kubernetes.io/{taint}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+            for taint in ("not-ready", "unreachable")
+        ],
+    )
     default_pod_spec(spec)
     for container in containers(spec):
         for name, amount in (container["resources"].get("limits") or {}).items():

@@ -33,8 +33,12 @@ class Definition:
 
 
 def _container(name: str, image: str, *ports: tuple[str, int]) -> Json:
-    return {"name": name, "image": image, "imagePullPolicy": "IfNotPresent",
-            "ports": [{"name": label, "containerPort": number, "protocol": "TCP"} for label, number in ports]}
+    return {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "ports": [{"name": label, "containerPort": number, "protocol": "TCP"} for label, number in ports],
+    }
 
 
 KBAGENT = _container("kbagent", "docker.io/apecloud/kubeblocks-tools:1.0.2", ("http", 3501), ("streaming", 3502))
@@ -45,32 +49,90 @@ _PG_SERVICE = ("postgresql", (("tcp-postgresql", 5432), ("tcp-pgbouncer", 6432))
 # Upstream's addons 1.0.2, as far as clients see them.
 UPSTREAM: tuple[Definition, ...] = (
     *(
-        Definition(f"postgresql-{major}-1.0.2", versions, _PG, (_PG_SERVICE,), ("primary", "secondary"),
-                   (_container("postgresql", f"docker.io/apecloud/spilo:{versions[0]}", ("tcp-postgresql", 5432)), KBAGENT), 10)
+        Definition(
+            f"postgresql-{major}-1.0.2",
+            versions,
+            _PG,
+            (_PG_SERVICE,),
+            ("primary", "secondary"),
+            (_container("postgresql", f"docker.io/apecloud/spilo:{versions[0]}", ("tcp-postgresql", 5432)), KBAGENT),
+            10,
+        )
         for major, versions in (
-            ("18", ("18.1.0",)), ("17", ("17.5.0",)), ("16", ("16.9.0", "16.4.0")), ("15", ("15.13.0", "15.7.0")),
-            ("14", ("14.18.0", "14.8.0", "14.7.2")), ("12", ("12.22.0", "12.15.0", "12.14.1", "12.14.0")),
+            ("18", ("18.1.0",)),
+            ("17", ("17.5.0",)),
+            ("16", ("16.9.0", "16.4.0")),
+            ("15", ("15.13.0", "15.7.0")),
+            ("14", ("14.18.0", "14.8.0", "14.7.2")),
+            ("12", ("12.22.0", "12.15.0", "12.14.1", "12.14.0")),
         )
     ),
-    Definition("neo4j-1.0.1", ("5.26.5", "4.4.42"), {"neo4j": "neo4j"}, (("", (("tcp-bolt", 7687), ("http", 7474)), "", False),), (),
-               (_container("neo4j", "docker.io/library/neo4j:5.26.5", ("tcp-bolt", 7687)),)),
-    Definition("redis-8-1.0.2", ("8.4.0",), {"default": "default"}, (("redis", (("redis", 6379),), "primary", False),), ("primary", "secondary"),
-               (_container("redis", "docker.io/library/redis:8.4.0", ("redis", 6379)), KBAGENT), 10),
-    Definition("redis-7-1.0.2", ("7.2.4", "7.0.6"), {"default": "default"}, (("redis", (("redis", 6379),), "primary", False),), ("primary", "secondary"),
-               (_container("redis", "docker.io/redis/redis-stack-server:7.2.0-v18", ("redis", 6379)), KBAGENT), 10),
-    Definition("mongodb-1.0.2", ("8.0.17", "7.0.28", "6.0.27", "5.0.29", "4.4.29"), {"root": "root"}, (("mongodb", (("mongodb", 27017),), "primary", False),),
-               ("primary", "secondary"), (_container("mongodb", "docker.io/apecloud/percona-server-mongodb:8.0.17", ("mongodb", 27017)), KBAGENT)),
-    Definition("qdrant-1.0.2", ("1.15.4", "1.13.4", "1.10.0", "1.8.4", "1.8.1", "1.7.3", "1.5.0"), {},
-               (("qdrant", (("tcp-qdrant", 6333), ("grpc-qdrant", 6334)), "", False),), (),
-               (_container("qdrant", "docker.io/qdrant/qdrant:v1.15.4", ("tcp-qdrant", 6333)), KBAGENT)),
-    Definition("etcd-3-1.0.2", ("3.6.1", "3.5.15", "3.5.6"), {}, (), ("leader", "follower"),
-               (_container("etcd", "quay.io/coreos/etcd:v3.6.1", ("client", 2379)), KBAGENT)),
-    Definition("weaviate-1.0.1", ("1.19.6",), {}, (("node-discovery", (("http", 8080),), "", True),), (),
-               (_container("weaviate", "docker.io/semitechnologies/weaviate:1.19.6", ("http", 8080)),)),
+    Definition(
+        "neo4j-1.0.1",
+        ("5.26.5", "4.4.42"),
+        {"neo4j": "neo4j"},
+        (("", (("tcp-bolt", 7687), ("http", 7474)), "", False),),
+        (),
+        (_container("neo4j", "docker.io/library/neo4j:5.26.5", ("tcp-bolt", 7687)),),
+    ),
+    Definition(
+        "redis-8-1.0.2",
+        ("8.4.0",),
+        {"default": "default"},
+        (("redis", (("redis", 6379),), "primary", False),),
+        ("primary", "secondary"),
+        (_container("redis", "docker.io/library/redis:8.4.0", ("redis", 6379)), KBAGENT),
+        10,
+    ),
+    Definition(
+        "redis-7-1.0.2",
+        ("7.2.4", "7.0.6"),
+        {"default": "default"},
+        (("redis", (("redis", 6379),), "primary", False),),
+        ("primary", "secondary"),
+        (_container("redis", "docker.io/redis/redis-stack-server:7.2.0-v18", ("redis", 6379)), KBAGENT),
+        10,
+    ),
+    Definition(
+        "mongodb-1.0.2",
+        ("8.0.17", "7.0.28", "6.0.27", "5.0.29", "4.4.29"),
+        {"root": "root"},
+        (("mongodb", (("mongodb", 27017),), "primary", False),),
+        ("primary", "secondary"),
+        (_container("mongodb", "docker.io/apecloud/percona-server-mongodb:8.0.17", ("mongodb", 27017)), KBAGENT),
+    ),
+    Definition(
+        "qdrant-1.0.2",
+        ("1.15.4", "1.13.4", "1.10.0", "1.8.4", "1.8.1", "1.7.3", "1.5.0"),
+        {},
+        (("qdrant", (("tcp-qdrant", 6333), ("grpc-qdrant", 6334)), "", False),),
+        (),
+        (_container("qdrant", "docker.io/qdrant/qdrant:v1.15.4", ("tcp-qdrant", 6333)), KBAGENT),
+    ),
+    Definition(
+        "etcd-3-1.0.2",
+        ("3.6.1", "3.5.15", "3.5.6"),
+        {},
+        (),
+        ("leader", "follower"),
+        (_container("etcd", "quay.io/coreos/etcd:v3.6.1", ("client", 2379)), KBAGENT),
+    ),
+    Definition(
+        "weaviate-1.0.1",
+        ("1.19.6",),
+        {},
+        (("node-discovery", (("http", 8080),), "", True),),
+        (),
+        (_container("weaviate", "docker.io/semitechnologies/weaviate:1.19.6", ("http", 8080)),),
+    ),
 )
 # The minimal definition that really ran.
 MINIMAL = Definition(
-    "minipg-17-0.1.0", ("17.0.0",), {"postgres": "postgres"}, (("postgresql", (("tcp-postgresql", 5432),), "primary", False),), ("primary", "secondary"),
+    "minipg-17-0.1.0",
+    ("17.0.0",),
+    {"postgres": "postgres"},
+    (("postgresql", (("tcp-postgresql", 5432),), "primary", False),),
+    ("primary", "secondary"),
     (_container("postgresql", "docker.io/local/postgresql:17-pgvector", ("tcp-postgresql", 5432)), KBAGENT),
 )
 
@@ -85,17 +147,20 @@ def from_object(obj: Json, more_versions: tuple[str, ...] = ()) -> Definition:
         (
             str(item.get("serviceName") or ""),
             tuple((str(port.get("name") or port["port"]), int(port["port"])) for port in (item.get("spec") or {}).get("ports") or []),
-            str(item.get("roleSelector") or ""), (item.get("spec") or {}).get("clusterIP") == "None",
+            str(item.get("roleSelector") or ""),
+            (item.get("spec") or {}).get("clusterIP") == "None",
         )
         for item in spec.get("services") or []
     )
-    lengths = [
-        int((item.get("passwordGenerationPolicy") or item.get("passwordConfig") or {}).get("length") or 16) for item in spec.get("systemAccounts") or []
-    ]
+    lengths = [int((item.get("passwordGenerationPolicy") or item.get("passwordConfig") or {}).get("length") or 16) for item in spec.get("systemAccounts") or []]
     return Definition(
-        obj["metadata"]["name"], tuple(dict.fromkeys((*more_versions, spec.get("serviceVersion") or ""))),
-        {item["name"]: item["name"] for item in spec.get("systemAccounts") or []}, services,
-        tuple(item["name"] for item in spec.get("roles") or []), containers, max(lengths, default=16),
+        obj["metadata"]["name"],
+        tuple(dict.fromkeys((*more_versions, spec.get("serviceVersion") or ""))),
+        {item["name"]: item["name"] for item in spec.get("systemAccounts") or []},
+        services,
+        tuple(item["name"] for item in spec.get("roles") or []),
+        containers,
+        max(lengths, default=16),
     )
 
 

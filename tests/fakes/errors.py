@@ -12,9 +12,19 @@ from .resources import ResourceType
 Json = dict[str, Any]
 
 REASONS = {
-    400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed", 409: "Conflict",
-    410: "Expired", 415: "UnsupportedMediaType", 422: "Invalid", 429: "TooManyRequests", 500: "InternalError",
-    503: "ServiceUnavailable", 504: "Timeout",
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    409: "Conflict",
+    410: "Expired",
+    415: "UnsupportedMediaType",
+    422: "Invalid",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+    504: "Timeout",
 }
 
 
@@ -31,8 +41,12 @@ class ApiError(Exception):
 
     def status(self) -> Json:
         body: Json = {
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "code": self.code,
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "code": self.code,
         }
         if self.reason:
             body["reason"] = self.reason
@@ -127,6 +141,7 @@ def expired(asked: int, oldest: int) -> ApiError:
 
 def unsupported_media(accepted: Sequence[str]) -> ApiError:
     return ApiError(
-        415, "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted),
+        415,
+        "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted),
         "UnsupportedMediaType",
     )

@@ -18,25 +18,60 @@ FieldSet = frozenset[Path]
 
 # Last field name -> keys of the list map; "" for a set. Everything else is atomic.
 _LIST_KEYS: dict[str, tuple[str, ...]] = {
-    "containers": ("name",), "initContainers": ("name",), "ephemeralContainers": ("name",), "env": ("name",), "volumes": ("name",),
-    "volumeMounts": ("mountPath",), "volumeDevices": ("devicePath",), "imagePullSecrets": ("name",), "ownerReferences": ("uid",),
-    "conditions": ("type",), "hostAliases": ("ip",), "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"), "finalizers": ("",),
-    "podIPs": ("ip",), "hostIPs": ("ip",), "schedulingGates": ("name",), "resourceClaims": ("name",), "webhooks": ("name",),
+    "containers": ("name",),
+    "initContainers": ("name",),
+    "ephemeralContainers": ("name",),
+    "env": ("name",),
+    "volumes": ("name",),
+    "volumeMounts": ("mountPath",),
+    "volumeDevices": ("devicePath",),
+    "imagePullSecrets": ("name",),
+    "ownerReferences": ("uid",),
+    "conditions": ("type",),
+    "hostAliases": ("ip",),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
+    "finalizers": ("",),
+    "podIPs": ("ip",),
+    "hostIPs": ("ip",),
+    "schedulingGates": ("name",),
+    "resourceClaims": ("name",),
+    "webhooks": ("name",),
 }
 _CUSTOM_LIST_KEYS: dict[str, tuple[str, ...]] = {"ownerReferences": ("uid",), "finalizers": ("",)}
 _ATOMIC_MAPS = {
-    "secretKeyRef", "configMapKeyRef", "fieldRef", "resourceFieldRef", "nodeSelector", "roleRef", "involvedObject", "dataSource",
-    "preference", "claimRef",
+    "secretKeyRef",
+    "configMapKeyRef",
+    "fieldRef",
+    "resourceFieldRef",
+    "nodeSelector",
+    "roleRef",
+    "involvedObject",
+    "dataSource",
+    "preference",
+    "claimRef",
 }
 # Defaults of list keys: the server fills them before it compares.
 _KEY_DEFAULTS = {"protocol": "TCP"}
 
 _NEVER_OWNED: tuple[Path, ...] = (
-    ("f:apiVersion",), ("f:kind",),
-    *(("f:metadata", f"f:{name}") for name in (
-        "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields", "resourceVersion",
-        "deletionTimestamp", "deletionGracePeriodSeconds",
-    )),
+    ("f:apiVersion",),
+    ("f:kind",),
+    *(
+        ("f:metadata", f"f:{name}")
+        for name in (
+            "name",
+            "namespace",
+            "creationTimestamp",
+            "selfLink",
+            "uid",
+            "clusterName",
+            "generation",
+            "managedFields",
+            "resourceVersion",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+        )
+    ),
 )
 
 
@@ -114,10 +149,7 @@ def differences(rtype: ResourceType, old: Json, new: Json) -> tuple[FieldSet, Fi
     """(changed or added, removed)."""
     before = {path: value for path, value in walk(rtype, old) if _owned(path)}
     after = {path: value for path, value in walk(rtype, new) if _owned(path)}
-    changed = frozenset(
-        path for path, value in after.items()
-        if path not in before or (before[path] != value and not path[-1].startswith(("k:", "v:")))
-    )
+    changed = frozenset(path for path, value in after.items() if path not in before or (before[path] != value and not path[-1].startswith(("k:", "v:"))))
     return changed, frozenset(path for path in before if path not in after)
 
 

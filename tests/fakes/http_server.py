@@ -31,14 +31,33 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 VERSION = {
-    "major": "1", "minor": "34", "emulationMajor": "1", "emulationMinor": "34", "minCompatibilityMajor": "1", "minCompatibilityMinor": "33",
-    "gitVersion": "v1.34.4", "gitCommit": "0" * 40, "gitTreeState": "clean", "buildDate": "2026-02-10T00:00:00Z", "goVersion": "go1.24.12",
-    "compiler": "gc", "platform": "linux/amd64",
+    "major": "1",
+    "minor": "34",
+    "emulationMajor": "1",
+    "emulationMinor": "34",
+    "minCompatibilityMajor": "1",
+    "minCompatibilityMinor": "33",
+    "gitVersion": "v1.34.4",
+    "gitCommit": "0" * 40,
+    "gitTreeState": "clean",
+    "buildDate": "2026-02-10T00:00:00Z",
+    "goVersion": "go1.24.12",
+    "compiler": "gc",
+    "platform": "linux/amd64",
 }
 # Types whose deletion answers with the object instead of a Status.
-_RETURNS_DELETED = {("", name) for name in (
-    "pods", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims", "resourcequotas", "podtemplates",
-)}
+_RETURNS_DELETED = {
+    ("", name)
+    for name in (
+        "pods",
+        "services",
+        "serviceaccounts",
+        "persistentvolumes",
+        "persistentvolumeclaims",
+        "resourcequotas",
+        "podtemplates",
+    )
+}
 
 
 @dataclass
@@ -139,7 +158,10 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         length = int(self.headers.get("content-length") or 0)
         request = ApiRequest(
-            self.command, unquote(parts.path), parse_qs(parts.query, keep_blank_values=True), {key.lower(): value for key, value in self.headers.items()},
+            self.command,
+            unquote(parts.path),
+            parse_qs(parts.query, keep_blank_values=True),
+            {key.lower(): value for key, value in self.headers.items()},
             self.rfile.read(length) if length else b"",
         )
         self.api.requests.append(request)
@@ -210,8 +232,11 @@ class Handler(BaseHTTPRequestHandler):
             self._send(request, 200, b"ok", content_type="text/plain")
             return
         elif path == ["api"]:
-            document = {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [
-                {"clientCIDR": "0.0.0.0/0", "serverAddress": urlsplit(self.api.url).netloc}]}
+            document = {
+                "kind": "APIVersions",
+                "versions": ["v1"],
+                "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": urlsplit(self.api.url).netloc}],
+            }
         elif path == ["apis"]:
             document = registry.groups()
         elif path[:1] == ["api"] and len(path) == 2:
@@ -335,8 +360,10 @@ class Handler(BaseHTTPRequestHandler):
             raise errors.bad_request("object expected")
         for key, wanted in (("kind", rtype.kind), ("apiVersion", rtype.api_version)):
             if body.get(key, wanted) != wanted:
-                raise errors.bad_request(f"the {'API version' if key == 'apiVersion' else key} in the data ({body[key]}) does not match the expected "
-                                         f"{'API version' if key == 'apiVersion' else key} ({wanted})")
+                raise errors.bad_request(
+                    f"the {'API version' if key == 'apiVersion' else key} in the data ({body[key]}) does not match the expected "
+                    f"{'API version' if key == 'apiVersion' else key} ({wanted})"
+                )
         return views.event_in(body) if rtype.group == "events.k8s.io" else body
 
     def _delete_options(self, request: ApiRequest) -> Json:
@@ -384,10 +411,17 @@ class Handler(BaseHTTPRequestHandler):
         if problem:
             field, _colon, text = problem.partition(": ")
             cause = {"reason": "FieldValueRequired" if field == "fieldManager" else "FieldValueForbidden", "message": text, "field": field}
-            raise ApiError(422, f'PatchOptions.meta.k8s.io "" is invalid: {problem}', "Invalid",
-                           {"group": "meta.k8s.io", "kind": "PatchOptions", "causes": [cause]})
+            raise ApiError(
+                422, f'PatchOptions.meta.k8s.io "" is invalid: {problem}', "Invalid", {"group": "meta.k8s.io", "kind": "PatchOptions", "causes": [cause]}
+            )
         obj, created = self.api.machinery.patch(
-            target.rtype, target.namespace or "", target.name, content_type, body, self._write(request, target.subresource), force=_true(force),
+            target.rtype,
+            target.namespace or "",
+            target.name,
+            content_type,
+            body,
+            self._write(request, target.subresource),
+            force=_true(force),
         )
         self._answer(request, target, obj, 201 if created else 200)
 
@@ -558,6 +592,12 @@ class Handler(BaseHTTPRequestHandler):
             return api.exec_handler(namespace, target.name, container, list(argv), stdin)
 
         websocket.serve_exec(
-            ws, run, protocol=protocol, stdin=flags["stdin"], stdout=flags["stdout"], stderr=flags["stderr"],
-            closing=self.server.closing, ended=api.stdin_ended,
+            ws,
+            run,
+            protocol=protocol,
+            stdin=flags["stdin"],
+            stdout=flags["stdout"],
+            stderr=flags["stderr"],
+            closing=self.server.closing,
+            ended=api.stdin_ended,
         )

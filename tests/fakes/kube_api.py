@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An in-memory Kubernetes API for tests: real HTTP on a free port, no cluster behind it.
 
-    with FakeKubeApi() as api:
-        api.namespace("demo")
-        kubeconfig = api.kubeconfig(tmp_path / "kubeconfig")
-        ...
-        assert api.get("ConfigMap", "settings", "demo")["data"] == {...}
+with FakeKubeApi() as api:
+    api.namespace("demo")
+    kubeconfig = api.kubeconfig(tmp_path / "kubeconfig")
+    ...
+    assert api.get("ConfigMap", "settings", "demo")["data"] == {...}
 """
 
 from __future__ import annotations
@@ -170,17 +170,31 @@ class FakeKubeApi:
             return copy.deepcopy(self.machinery.update(rtype, space, manifest["metadata"]["name"], manifest, write))
         return copy.deepcopy(self.machinery.create(rtype, space, manifest, write))
 
-    def edit(self, kind: str, name: str, namespace: str = "default", *, manager: str = "fixture", api_version: str | None = None,
-             **sections: Any) -> Json:
+    def edit(self, kind: str, name: str, namespace: str = "default", *, manager: str = "fixture", api_version: str | None = None, **sections: Any) -> Json:
         """Merge sections (spec=..., status=..., metadata=...) into an object, as a controller would."""
         rtype = self.type(kind, api_version)
         space = namespace if rtype.namespaced else ""
-        obj, _created = self.machinery.patch(rtype, space, name, "application/merge-patch+json", copy.deepcopy(sections),
-                                             Write(manager, trusted=True, subresource="status" if set(sections) == {"status"} else ""))
+        obj, _created = self.machinery.patch(
+            rtype,
+            space,
+            name,
+            "application/merge-patch+json",
+            copy.deepcopy(sections),
+            Write(manager, trusted=True, subresource="status" if set(sections) == {"status"} else ""),
+        )
         return copy.deepcopy(obj)
 
-    def change(self, kind: str, name: str, namespace: str, alter: Callable[[Json], object], *, manager: str = "fixture",
-               api_version: str | None = None, subresource: str = "") -> Json:
+    def change(
+        self,
+        kind: str,
+        name: str,
+        namespace: str,
+        alter: Callable[[Json], object],
+        *,
+        manager: str = "fixture",
+        api_version: str | None = None,
+        subresource: str = "",
+    ) -> Json:
         """Change an object by a function, under the lock."""
         rtype = self.type(kind, api_version)
         space = namespace if rtype.namespaced else ""
@@ -219,16 +233,32 @@ class FakeKubeApi:
 
         meta = obj["metadata"]
         stamp = now()
-        return self.put({
-            "apiVersion": "v1", "kind": "Event",
-            "metadata": {"name": f"{meta['name']}.{os.urandom(8).hex()}", "namespace": meta.get("namespace", "default")},
-            "involvedObject": {
-                "apiVersion": obj.get("apiVersion", "v1"), "kind": obj["kind"], "name": meta["name"], "namespace": meta.get("namespace", ""),
-                "uid": meta.get("uid", ""), "resourceVersion": meta.get("resourceVersion", ""),
+        return self.put(
+            {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {"name": f"{meta['name']}.{os.urandom(8).hex()}", "namespace": meta.get("namespace", "default")},
+                "involvedObject": {
+                    "apiVersion": obj.get("apiVersion", "v1"),
+                    "kind": obj["kind"],
+                    "name": meta["name"],
+                    "namespace": meta.get("namespace", ""),
+                    "uid": meta.get("uid", ""),
+                    "resourceVersion": meta.get("resourceVersion", ""),
+                },
+                "reason": reason,
+                "message": message,
+                "type": kind,
+                "count": count,
+                "firstTimestamp": stamp,
+                "lastTimestamp": stamp,
+                "eventTime": None,
+                "source": {"component": component},
+                "reportingComponent": component,
+                "reportingInstance": "",
             },
-            "reason": reason, "message": message, "type": kind, "count": count, "firstTimestamp": stamp, "lastTimestamp": stamp, "eventTime": None,
-            "source": {"component": component}, "reportingComponent": component, "reportingInstance": "",
-        }, manager=component)
+            manager=component,
+        )
 
     def on(self, hook: Hook, event: str | None = None, kind: str | None = None) -> None:
         """Script: call hook(change) after a change (event: ADDED, MODIFIED, DELETED) of a kind."""
@@ -239,8 +269,18 @@ class FakeKubeApi:
 
     # what goes wrong ------------------------------------------------------------------------
 
-    def fault(self, path: str = "", method: str = "", *, status: int = 500, times: int | None = 1, drop: bool = False, delay: float = 0.0,
-              retry_after: float | None = None, message: str = "") -> Fault:
+    def fault(
+        self,
+        path: str = "",
+        method: str = "",
+        *,
+        status: int = 500,
+        times: int | None = 1,
+        drop: bool = False,
+        delay: float = 0.0,
+        retry_after: float | None = None,
+        message: str = "",
+    ) -> Fault:
         """The next `times` requests that match (regex on the path) fail; drop: the connection ends; status=0 with delay: only slow."""
         fault = Fault(path, method, status, times, drop, delay, retry_after, message)
         self.faults.append(fault)
@@ -252,8 +292,9 @@ class FakeKubeApi:
         self.prohibitions.append(rule)
         return rule
 
-    def refuse(self, kind: str, message: str, *, code: int = 403, operation: str = "", field: str = "",
-               when: Callable[[Json], bool] = lambda obj: True) -> None:
+    def refuse(
+        self, kind: str, message: str, *, code: int = 403, operation: str = "", field: str = "", when: Callable[[Json], bool] = lambda obj: True
+    ) -> None:
         """An admission that says no, dry runs included: code 403 (quota, policy), 422 (with field), 500 (a dead webhook) ..."""
         wanted = self.type(kind).key
 
@@ -297,7 +338,8 @@ class FakeKubeApi:
     def calls(self, method: str = "", path: str = "", verb: str = "") -> list[ApiRequest]:
         """Requests by method, path (regex) and verb (get, list, watch, create, ...)."""
         return [
-            request for request in list(self.requests)
+            request
+            for request in list(self.requests)
             if (not method or request.method == method) and (not verb or request.verb == verb) and re.search(path, request.path)
         ]
 

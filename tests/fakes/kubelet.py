@@ -93,8 +93,7 @@ class Kubelet:
     def trouble(self, pod: Json) -> Trouble | None:
         meta = pod["metadata"]
         found = [
-            (len(name), trouble) for name, trouble in self.troubles.items()
-            if self._named(name, meta["name"]) and trouble.namespace in ("", meta["namespace"])
+            (len(name), trouble) for name, trouble in self.troubles.items() if self._named(name, meta["name"]) and trouble.namespace in ("", meta["namespace"])
         ]
         return max(found, key=lambda item: item[0])[1] if found else None
 
@@ -124,8 +123,9 @@ class Kubelet:
         claim = change.obj
         wanted = claim["spec"].get("storageClassName")
         if wanted is None:
-            self.api.event(claim, "FailedBinding", "no persistent volumes available for this claim and no storage class is set", "Normal",
-                           "persistentvolume-controller")
+            self.api.event(
+                claim, "FailedBinding", "no persistent volumes available for this claim and no storage class is set", "Normal", "persistentvolume-controller"
+            )
         elif wanted and self.api.find("StorageClass", wanted) is None:
             self.api.event(claim, "ProvisioningFailed", f'storageclass.storage.k8s.io "{wanted}" not found', component="persistentvolume-controller")
 
@@ -144,14 +144,30 @@ class Kubelet:
         self._bind(pod)
         self.api.edit("Pod", pod["metadata"]["name"], pod["metadata"]["namespace"], manager="kube-scheduler", spec={"nodeName": NODE})
         waiting = [
-            {"name": item["name"], "image": item["image"], "imageID": "", "ready": False, "started": False, "restartCount": 0, "lastState": {},
-             "state": {"waiting": {"reason": "ContainerCreating"}}}
+            {
+                "name": item["name"],
+                "image": item["image"],
+                "imageID": "",
+                "ready": False,
+                "started": False,
+                "restartCount": 0,
+                "lastState": {},
+                "state": {"waiting": {"reason": "ContainerCreating"}},
+            }
             for item in pod["spec"]["containers"]
         ]
-        self._status(pod, phase="Pending", startTime=now(), hostIP="172.18.0.2", containerStatuses=waiting, conditions=[
-            _condition("PodScheduled", "True"), _condition("Initialized", "True"),
-            *(_condition(kind, "False", "ContainersNotReady", self._unready(pod)) for kind in ("Ready", "ContainersReady")),
-        ])
+        self._status(
+            pod,
+            phase="Pending",
+            startTime=now(),
+            hostIP="172.18.0.2",
+            containerStatuses=waiting,
+            conditions=[
+                _condition("PodScheduled", "True"),
+                _condition("Initialized", "True"),
+                *(_condition(kind, "False", "ContainersNotReady", self._unready(pod)) for kind in ("Ready", "ContainersReady")),
+            ],
+        )
         self._later(self.delay * 0.8, pod, self._start)
 
     @staticmethod
@@ -167,8 +183,10 @@ class Kubelet:
         for name in self._claims(pod):
             claim = self.api.find("PersistentVolumeClaim", name, namespace)
             if claim is None:
-                return f'0/1 nodes are available: persistentvolumeclaim "{name}" not found. preemption: 0/1 nodes are available: ' \
-                       "1 Preemption is not helpful for scheduling."
+                return (
+                    f'0/1 nodes are available: persistentvolumeclaim "{name}" not found. preemption: 0/1 nodes are available: '
+                    "1 Preemption is not helpful for scheduling."
+                )
             wanted = claim["spec"].get("storageClassName")
             if (claim.get("status") or {}).get("phase") != "Bound" and (not wanted or self.api.find("StorageClass", wanted) is None):
                 return "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"
@@ -182,15 +200,30 @@ class Kubelet:
                 continue
             volume = f"pvc-{claim['metadata']['uid']}"
             size = claim["spec"]["resources"]["requests"]["storage"]
-            self.api.put({
-                "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume},
-                "spec": {"capacity": {"storage": size}, "accessModes": claim["spec"]["accessModes"], "persistentVolumeReclaimPolicy": "Delete",
-                         "storageClassName": claim["spec"]["storageClassName"],
-                         "claimRef": {"kind": "PersistentVolumeClaim", "namespace": namespace, "name": name, "uid": claim["metadata"]["uid"]}},
-                "status": {"phase": "Bound"},
-            }, manager="kube-controller-manager")
-            self.api.edit("PersistentVolumeClaim", name, namespace, manager="kube-controller-manager", spec={"volumeName": volume}, status={
-                "phase": "Bound", "accessModes": claim["spec"]["accessModes"], "capacity": {"storage": size}})
+            self.api.put(
+                {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolume",
+                    "metadata": {"name": volume},
+                    "spec": {
+                        "capacity": {"storage": size},
+                        "accessModes": claim["spec"]["accessModes"],
+                        "persistentVolumeReclaimPolicy": "Delete",
+                        "storageClassName": claim["spec"]["storageClassName"],
+                        "claimRef": {"kind": "PersistentVolumeClaim", "namespace": namespace, "name": name, "uid": claim["metadata"]["uid"]},
+                    },
+                    "status": {"phase": "Bound"},
+                },
+                manager="kube-controller-manager",
+            )
+            self.api.edit(
+                "PersistentVolumeClaim",
+                name,
+                namespace,
+                manager="kube-controller-manager",
+                spec={"volumeName": volume},
+                status={"phase": "Bound", "accessModes": claim["spec"]["accessModes"], "capacity": {"storage": size}},
+            )
 
     def _missing_reference(self, pod: Json) -> Trouble | None:
         """A Secret or ConfigMap, or a key of it, that a container needs and that is not there."""
@@ -236,8 +269,14 @@ class Kubelet:
         result: list[Json] = []
         for item in pod["spec"]["containers"]:
             state: Json = {
-                "name": item["name"], "image": item["image"], "imageID": f"sha256:{hashlib.sha256(item['image'].encode()).hexdigest()}",
-                "containerID": _container_id(pod["metadata"]["uid"], item["name"]), "ready": True, "started": True, "restartCount": 0, "lastState": {},
+                "name": item["name"],
+                "image": item["image"],
+                "imageID": f"sha256:{hashlib.sha256(item['image'].encode()).hexdigest()}",
+                "containerID": _container_id(pod["metadata"]["uid"], item["name"]),
+                "ready": True,
+                "started": True,
+                "restartCount": 0,
+                "lastState": {},
                 "state": {"running": {"startedAt": now()}},
             }
             state.update(special.get(item["name"], {}))
@@ -246,21 +285,43 @@ class Kubelet:
 
     def _inits(self, pod: Json) -> list[Json]:
         return [
-            {"name": item["name"], "image": item["image"], "imageID": "", "ready": True, "started": False, "restartCount": 0, "lastState": {},
-             "state": {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now(), "finishedAt": now()}}}
+            {
+                "name": item["name"],
+                "image": item["image"],
+                "imageID": "",
+                "ready": True,
+                "started": False,
+                "restartCount": 0,
+                "lastState": {},
+                "state": {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": now(), "finishedAt": now()}},
+            }
             for item in pod["spec"].get("initContainers") or []
         ]
 
     def _report(self, pod: Json, phase: str, states: list[Json]) -> None:
         unready = [state["name"] for state in states if not state["ready"]]
-        ready = [_condition(kind, "False", "ContainersNotReady", self._unready(pod, *unready)) if unready else _condition(kind, "True")
-                 for kind in ("Ready", "ContainersReady")]
+        ready = [
+            _condition(kind, "False", "ContainersNotReady", self._unready(pod, *unready)) if unready else _condition(kind, "True")
+            for kind in ("Ready", "ContainersReady")
+        ]
         if phase == "Succeeded":
             ready = [_condition(kind, "False", "PodCompleted") for kind in ("Ready", "ContainersReady")]
         inits = self._inits(pod)
-        self._status(pod, phase=phase, containerStatuses=states, podIP=self._address(), observedGeneration=1, qosClass="Burstable", conditions=[
-            _condition("PodReadyToStartContainers", "True"), _condition("Initialized", "True"), *ready, _condition("PodScheduled", "True"),
-        ], **({"initContainerStatuses": inits} if inits else {}))
+        self._status(
+            pod,
+            phase=phase,
+            containerStatuses=states,
+            podIP=self._address(),
+            observedGeneration=1,
+            qosClass="Burstable",
+            conditions=[
+                _condition("PodReadyToStartContainers", "True"),
+                _condition("Initialized", "True"),
+                *ready,
+                _condition("PodScheduled", "True"),
+            ],
+            **({"initContainerStatuses": inits} if inits else {}),
+        )
 
     def _run(self, pod: Json, *, ready: bool) -> None:
         special = {} if ready else {item["name"]: {"ready": False} for item in pod["spec"]["containers"][:1]}
@@ -286,19 +347,35 @@ class Kubelet:
         container = trouble.container or pod["spec"]["containers"][0]["name"]
         oom = trouble.reason == "OOMKilled"
         ended = {
-            "exitCode": 137 if oom else trouble.exit_code, "reason": "OOMKilled" if oom else "Error", "startedAt": now(), "finishedAt": now(),
+            "exitCode": 137 if oom else trouble.exit_code,
+            "reason": "OOMKilled" if oom else "Error",
+            "startedAt": now(),
+            "finishedAt": now(),
             "containerID": _container_id(meta["uid"], container, str(restarts)),
         }
         seconds = min(10 * 2 ** (restarts - 1), 300)
         text = f"back-off {seconds}s restarting failed container={container} pod={meta['name']}_{meta['namespace']}({meta['uid']})"
-        states = self._states(pod, {container: {
-            "ready": False, "started": False, "restartCount": restarts, "lastState": {"terminated": ended},
-            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": text}},
-        }})
+        states = self._states(
+            pod,
+            {
+                container: {
+                    "ready": False,
+                    "started": False,
+                    "restartCount": restarts,
+                    "lastState": {"terminated": ended},
+                    "state": {"waiting": {"reason": "CrashLoopBackOff", "message": text}},
+                }
+            },
+        )
         self._keep_log(pod, container, trouble.log)
         self._report(pod, "Running", states)
-        self.api.event(pod, "BackOff", f"Back-off restarting failed container {container} in pod {meta['name']}_{meta['namespace']}({meta['uid']})",
-                       component="kubelet", count=restarts)
+        self.api.event(
+            pod,
+            "BackOff",
+            f"Back-off restarting failed container {container} in pod {meta['name']}_{meta['namespace']}({meta['uid']})",
+            component="kubelet",
+            count=restarts,
+        )
         if restarts < trouble.restarts:
             self._later(self.delay, pod, lambda current: self._crash(current, trouble, restarts + 1))
 
@@ -348,12 +425,17 @@ def pod_from(template: Json, name: str, namespace: str, owner: Json, labels: Jso
 
 def owner_reference(owner: Json) -> Json:
     return {
-        "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"],
-        "controller": True, "blockOwnerDeletion": True,
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
     }
 
 
 def requested(pod: Json, resource: str) -> str:
-    total = sum((quantities.parse((item.get("resources") or {}).get("requests", {}).get(resource, "0")) for item in pod["spec"]["containers"]),
-                quantities.parse("0"))
+    total = sum(
+        (quantities.parse((item.get("resources") or {}).get("requests", {}).get(resource, "0")) for item in pod["spec"]["containers"]), quantities.parse("0")
+    )
     return quantities.canonical(total)

@@ -73,20 +73,31 @@ class Machinery:
         system = Write("kube-apiserver", trusted=True)
         for name in ("kube-system", "default"):
             self.create(self.type("Namespace"), "", {"metadata": {"name": name}}, system)
-        self.create(self.type("Node"), "", {
-            "metadata": {"name": "node-1", "labels": {"kubernetes.io/hostname": "node-1", "kubernetes.io/arch": "amd64"}},
-            "spec": {},
-            "status": {
-                "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "100Gi"},
-                "capacity": {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "100Gi"},
-                "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
-                "nodeInfo": {"kubeletVersion": "v1.34.4", "architecture": "amd64"},
+        self.create(
+            self.type("Node"),
+            "",
+            {
+                "metadata": {"name": "node-1", "labels": {"kubernetes.io/hostname": "node-1", "kubernetes.io/arch": "amd64"}},
+                "spec": {},
+                "status": {
+                    "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "100Gi"},
+                    "capacity": {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "100Gi"},
+                    "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
+                    "nodeInfo": {"kubeletVersion": "v1.34.4", "architecture": "amd64"},
+                },
             },
-        }, system)
-        self.create(self.type("StorageClass"), "", {
-            "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
-            "provisioner": "rancher.io/local-path", "volumeBindingMode": "WaitForFirstConsumer",
-        }, system)
+            system,
+        )
+        self.create(
+            self.type("StorageClass"),
+            "",
+            {
+                "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+                "provisioner": "rancher.io/local-path",
+                "volumeBindingMode": "WaitForFirstConsumer",
+            },
+            system,
+        )
         if kubeblocks:
             for rtype in KUBEBLOCKS:
                 self.create(self.type("CustomResourceDefinition"), "", crd_for(rtype), system)
@@ -133,7 +144,9 @@ class Machinery:
             raise errors.not_found(self.type("Namespace"), namespace)
         if found["metadata"].get("deletionTimestamp"):
             raise errors.forbidden(
-                rtype, name, f"unable to create new content in namespace {namespace} because it is being terminated",
+                rtype,
+                name,
+                f"unable to create new content in namespace {namespace} because it is being terminated",
                 [{"reason": "NamespaceTerminating", "message": f"namespace {namespace} is being terminated", "field": "metadata.namespace"}],
             )
 
@@ -194,8 +207,14 @@ class Machinery:
         if rtype.key == CLAIMS:
             obj["metadata"].setdefault("finalizers", []).append("kubernetes.io/pvc-protection")
             if "storageClassName" not in obj["spec"]:
-                default = next((sc for sc in self.store.items(("storage.k8s.io", "storageclasses")) if (
-                    (sc["metadata"].get("annotations") or {}).get("storageclass.kubernetes.io/is-default-class") == "true")), None)
+                default = next(
+                    (
+                        sc
+                        for sc in self.store.items(("storage.k8s.io", "storageclasses"))
+                        if ((sc["metadata"].get("annotations") or {}).get("storageclass.kubernetes.io/is-default-class") == "true")
+                    ),
+                    None,
+                )
                 if default:
                     obj["spec"]["storageClassName"] = default["metadata"]["name"]
         if rtype.key == ("", "services") and obj["spec"].get("type") != "ExternalName" and not obj["spec"].get("clusterIP"):
@@ -206,14 +225,22 @@ class Machinery:
     def _keep(self, rtype: ResourceType, obj: Json) -> Json:
         if rtype.key == CRDS:
             stamp = now()
-            obj.setdefault("status", {}).update({
-                "acceptedNames": obj["spec"]["names"], "storedVersions": [v["name"] for v in obj["spec"].get("versions", []) if v.get("storage")],
-                "conditions": [
-                    {"type": "NamesAccepted", "status": "True", "reason": "NoConflicts", "message": "no conflicts found", "lastTransitionTime": stamp},
-                    {"type": "Established", "status": "True", "reason": "InitialNamesAccepted", "message": "the initial names have been accepted",
-                     "lastTransitionTime": stamp},
-                ],
-            })
+            obj.setdefault("status", {}).update(
+                {
+                    "acceptedNames": obj["spec"]["names"],
+                    "storedVersions": [v["name"] for v in obj["spec"].get("versions", []) if v.get("storage")],
+                    "conditions": [
+                        {"type": "NamesAccepted", "status": "True", "reason": "NoConflicts", "message": "no conflicts found", "lastTransitionTime": stamp},
+                        {
+                            "type": "Established",
+                            "status": "True",
+                            "reason": "InitialNamesAccepted",
+                            "message": "the initial names have been accepted",
+                            "lastTransitionTime": stamp,
+                        },
+                    ],
+                }
+            )
             self.registry.remove(obj["spec"]["group"], obj["spec"]["names"]["plural"])
             for served in types_of_crd(obj):
                 self.registry.add(served)
@@ -229,11 +256,21 @@ class Machinery:
         system = Write("kube-controller-manager", trusted=True)
         if self.store.get(("", "serviceaccounts"), namespace, "default") is None:
             self.create(self.type("ServiceAccount"), namespace, {"metadata": {"name": "default"}}, system)
-            self.create(self.type("ConfigMap"), namespace, {
-                "metadata": {"name": "kube-root-ca.crt", "annotations": {"kubernetes.io/description": "Contains a CA bundle that can be used to verify "
-                             "the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc."}},
-                "data": {"ca.crt": "-----BEGIN CERTIFICATE-----\nfake\n-----END CERTIFICATE-----\n"},
-            }, system)
+            self.create(
+                self.type("ConfigMap"),
+                namespace,
+                {
+                    "metadata": {
+                        "name": "kube-root-ca.crt",
+                        "annotations": {
+                            "kubernetes.io/description": "Contains a CA bundle that can be used to verify "
+                            "the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc."
+                        },
+                    },
+                    "data": {"ca.crt": "-----BEGIN CERTIFICATE-----\nfake\n-----END CERTIFICATE-----\n"},
+                },
+                system,
+            )
 
     def update(self, rtype: ResourceType, namespace: str, name: str, body: Json, write: Write) -> Json:
         """PUT."""
@@ -279,8 +316,10 @@ class Machinery:
         if not isinstance(config, dict) or not config.get("apiVersion") or not config.get("kind"):
             raise errors.bad_request("invalid object type: /, Kind=")
         if (config["apiVersion"], config["kind"]) != (rtype.api_version, rtype.kind):
-            raise errors.bad_request(f"the API version or kind in the data ({config['apiVersion']}, Kind={config['kind']}) does not match the expected "
-                                     f"API version or kind ({rtype.api_version}, Kind={rtype.kind})")
+            raise errors.bad_request(
+                f"the API version or kind in the data ({config['apiVersion']}, Kind={config['kind']}) does not match the expected "
+                f"API version or kind ({rtype.api_version}, Kind={rtype.kind})"
+            )
         config = copy.deepcopy(config)
         meta: Json = config.get("metadata") or {}
         config["metadata"] = meta
@@ -529,7 +568,8 @@ class Machinery:
                 return
             used = any(
                 (volume.get("persistentVolumeClaim") or {}).get("claimName") == slot[1]
-                for pod in self.store.items(PODS, slot[0]) for volume in pod["spec"].get("volumes") or []
+                for pod in self.store.items(PODS, slot[0])
+                for volume in pod["spec"].get("volumes") or []
             )
             if not used:
                 self.drop_finalizer(self.type("PersistentVolumeClaim"), slot, "kubernetes.io/pvc-protection")
@@ -558,16 +598,26 @@ class Machinery:
             kinds[resource] = kinds.get(resource, 0) + 1
             for finalizer in obj["metadata"].get("finalizers") or []:
                 finalizers[finalizer] = finalizers.get(finalizer, 0) + 1
-        conditions = [{
-            "type": "NamespaceContentRemaining", "status": "True", "reason": "SomeResourcesRemain", "lastTransitionTime": now(),
-            "message": "Some resources are remaining: " + ", ".join(f"{kind} has {count} resource instances" for kind, count in sorted(kinds.items())),
-        }]
+        conditions = [
+            {
+                "type": "NamespaceContentRemaining",
+                "status": "True",
+                "reason": "SomeResourcesRemain",
+                "lastTransitionTime": now(),
+                "message": "Some resources are remaining: " + ", ".join(f"{kind} has {count} resource instances" for kind, count in sorted(kinds.items())),
+            }
+        ]
         if finalizers:
-            conditions.append({
-                "type": "NamespaceFinalizersRemaining", "status": "True", "reason": "SomeFinalizersRemain", "lastTransitionTime": now(),
-                "message": "Some content in the namespace has finalizers remaining: "
-                + ", ".join(f"{name} in {count} resource instances" for name, count in sorted(finalizers.items())),
-            })
+            conditions.append(
+                {
+                    "type": "NamespaceFinalizersRemaining",
+                    "status": "True",
+                    "reason": "SomeFinalizersRemain",
+                    "lastTransitionTime": now(),
+                    "message": "Some content in the namespace has finalizers remaining: "
+                    + ", ".join(f"{name} in {count} resource instances" for name, count in sorted(finalizers.items())),
+                }
+            )
         before = [(item["type"], item["message"]) for item in space["status"].get("conditions") or []]
         if finalizers and before != [(item["type"], item["message"]) for item in conditions]:
             self.store.put(NAMESPACES, {**copy.deepcopy(space), "status": {"phase": "Terminating", "conditions": conditions}})

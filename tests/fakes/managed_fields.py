@@ -52,14 +52,17 @@ def encode(managed: Managed, before: Json | None, now: str) -> list[Json]:
             continue
         time = old[manager][1] if manager in old and old[manager][0] == fields else now
         made: Json = {
-            "manager": manager.name, "operation": manager.operation, "apiVersion": manager.api_version, "time": time,
-            "fieldsType": "FieldsV1", "fieldsV1": to_v1(fields),
+            "manager": manager.name,
+            "operation": manager.operation,
+            "apiVersion": manager.api_version,
+            "time": time,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": to_v1(fields),
         }
         if manager.subresource:
             made["subresource"] = manager.subresource
         entries.append(made)
     return sorted(entries, key=lambda entry: (entry["operation"] != "Apply", entry["time"], entry["manager"]))
-
 
 
 def apply(rtype: ResourceType, live: Json | None, config: Json, manager: Manager, *, force: bool) -> tuple[Json, Managed]:
@@ -74,10 +77,7 @@ def apply(rtype: ResourceType, live: Json | None, config: Json, manager: Manager
     changed, _removed = differences(rtype, base, merged)
     conflicts: list[tuple[Manager, Path]] = []
     for other, fields in managed.items():
-        conflicts.extend(
-            (other, path) for path in sorted(changed, key=_order)
-            if path in fields
-        )
+        conflicts.extend((other, path) for path in sorted(changed, key=_order) if path in fields)
     if conflicts and not force:
         raise errors.apply_conflict([(str(other), printed(path)) for other, path in conflicts])
     for other, path in conflicts:

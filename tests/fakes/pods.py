@@ -13,8 +13,12 @@ Json = dict[str, Any]
 Logs = dict[tuple[str, ...], str]
 
 _WAITING = {
-    "ImagePullBackOff": "trying and failing to pull image", "ErrImagePull": "image can't be pulled", "PodInitializing": "PodInitializing",
-    "ContainerCreating": "ContainerCreating", "CreateContainerConfigError": "CreateContainerConfigError", "InvalidImageName": "InvalidImageName",
+    "ImagePullBackOff": "trying and failing to pull image",
+    "ErrImagePull": "image can't be pulled",
+    "PodInitializing": "PodInitializing",
+    "ContainerCreating": "ContainerCreating",
+    "CreateContainerConfigError": "CreateContainerConfigError",
+    "InvalidImageName": "InvalidImageName",
 }
 
 
@@ -81,5 +85,5 @@ def read_log(pod: Json, query: dict[str, list[str]], logs: Logs) -> bytes:
     tail = (query.get("tailLines") or [""])[-1]
     if tail.isdigit():
         lines = text.splitlines(keepends=True)
-        text = "".join(lines[len(lines) - min(int(tail), len(lines)):])
+        text = "".join(lines[len(lines) - min(int(tail), len(lines)) :])
     return text.encode()

@@ -17,9 +17,7 @@ _SHAPE = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[
 def parse(value: Any) -> Decimal:
     match = _SHAPE.fullmatch(str(value).strip())
     if not match:
-        raise ValueError(
-            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-        )
+        raise ValueError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
     number, suffix = Decimal(match[1]), match[2] or ""
     if suffix in _BINARY and suffix:
         return number * 1024 ** _BINARY.index(suffix)
@@ -29,7 +27,7 @@ def parse(value: Any) -> Decimal:
 
 
 def canonical(value: Any) -> str:
-    """"1000m" -> "1", "0.5" -> "500m", "1024Mi" -> "1Gi", "0.26Gi" -> "279172874240m"."""
+    """ "1000m" -> "1", "0.5" -> "500m", "1024Mi" -> "1Gi", "0.26Gi" -> "279172874240m"."""
     text = str(value).strip()
     amount = parse(text)
     if amount == 0:

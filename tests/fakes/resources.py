@@ -126,7 +126,9 @@ KUBEBLOCKS: tuple[ResourceType, ...] = (
 def crd_for(rtype: ResourceType) -> Json:
     """A CustomResourceDefinition that stands for a type we serve from the start."""
     version: Json = {
-        "name": rtype.version, "served": True, "storage": True,
+        "name": rtype.version,
+        "served": True,
+        "storage": True,
         "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
     }
     if rtype.has_status:
@@ -147,9 +149,15 @@ def types_of_crd(crd: Json) -> list[ResourceType]:
     names = spec["names"]
     return [
         ResourceType(
-            spec["group"], version["name"], names["plural"], names["kind"], spec.get("scope") == "Namespaced",
-            tuple(names.get("shortNames") or ()), ("status",) if (version.get("subresources") or {}).get("status") is not None else (),
-            counted=True, custom=True,
+            spec["group"],
+            version["name"],
+            names["plural"],
+            names["kind"],
+            spec.get("scope") == "Namespaced",
+            tuple(names.get("shortNames") or ()),
+            ("status",) if (version.get("subresources") or {}).get("status") is not None else (),
+            counted=True,
+            custom=True,
         )
         for version in spec.get("versions", [])
         if version.get("served", True)
@@ -220,7 +228,10 @@ class Registry:
         listed: list[Json] = []
         for rtype in found:
             entry: Json = {
-                "name": rtype.plural, "singularName": rtype.singular, "namespaced": rtype.namespaced, "kind": rtype.kind,
+                "name": rtype.plural,
+                "singularName": rtype.singular,
+                "namespaced": rtype.namespaced,
+                "kind": rtype.kind,
                 "verbs": ["create"] if rtype.virtual else list(VERBS),
             }
             if rtype.short_names:
@@ -232,8 +243,12 @@ class Registry:
     @staticmethod
     def _subresource(rtype: ResourceType, name: str) -> Json:
         verbs = {
-            "log": ["get"], "exec": ["create", "get"], "attach": ["create", "get"], "portforward": ["create", "get"],
-            "eviction": ["create"], "finalize": ["update"],
+            "log": ["get"],
+            "exec": ["create", "get"],
+            "attach": ["create", "get"],
+            "portforward": ["create", "get"],
+            "eviction": ["create"],
+            "finalize": ["update"],
         }.get(name, ["get", "patch", "update"])
         kinds = {"exec": "PodExecOptions", "attach": "PodAttachOptions", "portforward": "PodPortForwardOptions", "scale": "Scale", "eviction": "Eviction"}
         return {"name": f"{rtype.plural}/{name}", "singularName": "", "namespaced": rtype.namespaced, "kind": kinds.get(name, rtype.kind), "verbs": verbs}

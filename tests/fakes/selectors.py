@@ -25,7 +25,7 @@ def _split(selector: str) -> list[str]:
 def _requirement(text: str) -> Predicate:
     match = _SET.fullmatch(text.strip())
     if not match:
-        raise bad_request(f'unable to parse requirement: found {text!r}, expected: valid label selector')
+        raise bad_request(f"unable to parse requirement: found {text!r}, expected: valid label selector")
     negated, key, word, listed, operator, value = match.groups()
     values = {item.strip() for item in (listed or "").split(",")}
 
@@ -63,8 +63,10 @@ def matches(selector: Json | None, labels: Json | None) -> bool:
     for item in selector.get("matchExpressions") or []:
         value, values = labels.get(item["key"]), item.get("values") or []
         held = {
-            "In": value in values, "NotIn": value not in values,
-            "Exists": item["key"] in labels, "DoesNotExist": item["key"] not in labels,
+            "In": value in values,
+            "NotIn": value not in values,
+            "Exists": item["key"] in labels,
+            "DoesNotExist": item["key"] not in labels,
         }[item["operator"]]
         if not held:
             return False
@@ -74,12 +76,27 @@ def matches(selector: Json | None, labels: Json | None) -> bool:
 # What the API server knows beside metadata.name and metadata.namespace.
 _FIELDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "events"): (
-        "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid", "involvedObject.apiVersion",
-        "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type",
+        "involvedObject.kind",
+        "involvedObject.namespace",
+        "involvedObject.name",
+        "involvedObject.uid",
+        "involvedObject.apiVersion",
+        "involvedObject.resourceVersion",
+        "involvedObject.fieldPath",
+        "reason",
+        "reportingComponent",
+        "source",
+        "type",
     ),
     ("", "pods"): (
-        "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork", "status.phase",
-        "status.podIP", "status.nominatedNodeName",
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "spec.hostNetwork",
+        "status.phase",
+        "status.podIP",
+        "status.nominatedNodeName",
     ),
     ("", "secrets"): ("type",),
     ("", "services"): ("spec.clusterIP", "spec.type"),
@@ -89,8 +106,11 @@ _FIELDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("batch", "jobs"): ("status.successful",),
 }
 _EVENTS_V1 = {
-    "regarding.kind": "involvedObject.kind", "regarding.namespace": "involvedObject.namespace", "regarding.name": "involvedObject.name",
-    "regarding.uid": "involvedObject.uid", "reportingController": "reportingComponent",
+    "regarding.kind": "involvedObject.kind",
+    "regarding.namespace": "involvedObject.namespace",
+    "regarding.name": "involvedObject.name",
+    "regarding.uid": "involvedObject.uid",
+    "reportingController": "reportingComponent",
 }
 
 
@@ -115,7 +135,10 @@ def field_selector(selector: str, rtype: ResourceType) -> Predicate:
             raise bad_request(f"invalid selector: '{part}'; can't understand '{part}'")
         path = _EVENTS_V1.get(match[1], match[1]) if rtype.group == "events.k8s.io" else match[1]
         if path not in ("metadata.name", "metadata.namespace", *_FIELDS.get(rtype.key, ())):
-            raise bad_request(f'"{match[1]}" is not a known field selector: only "metadata.name", "metadata.namespace"'
-                              if rtype.key not in _FIELDS else f"field label not supported: {match[1]}")
+            raise bad_request(
+                f'"{match[1]}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+                if rtype.key not in _FIELDS
+                else f"field label not supported: {match[1]}"
+            )
         wanted.append((path, match[3], match[2] != "!="))
     return lambda obj: all((field_value(obj, path) == value) == equal for path, value, equal in wanted)

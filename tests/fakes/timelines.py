@@ -49,8 +49,13 @@ class Step:
                 for key, value in self.components.items()
             }
         status["conditions"] = [
-            {"type": kind, "status": state, "reason": reason, "message": _MESSAGES.get(reason, reason).format(name=name, bad=bad),
-             "lastTransitionTime": "2026-11-22T13:45:33Z"}
+            {
+                "type": kind,
+                "status": state,
+                "reason": reason,
+                "message": _MESSAGES.get(reason, reason).format(name=name, bad=bad),
+                "lastTransitionTime": "2026-11-22T13:45:33Z",
+            }
             for kind, (state, reason) in self.conditions.items()
         ]
         return status
@@ -70,10 +75,22 @@ class Timeline:
 def load() -> dict[str, Timeline]:
     recorded = json.loads((FIXTURES / "cluster-timelines.json").read_text(encoding="utf-8"))
     return {
-        name: Timeline(name, item["what"], tuple(
-            Step(step["t"], step["event"], step["generation"], step["observedGeneration"], step["phase"], step["deleting"], step["components"],
-                 step["conditions"])
-            for step in item["steps"]
-        ))
+        name: Timeline(
+            name,
+            item["what"],
+            tuple(
+                Step(
+                    step["t"],
+                    step["event"],
+                    step["generation"],
+                    step["observedGeneration"],
+                    step["phase"],
+                    step["deleting"],
+                    step["components"],
+                    step["conditions"],
+                )
+                for step in item["steps"]
+            ),
+        )
         for name, item in recorded.items()
     }

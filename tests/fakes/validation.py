@@ -94,7 +94,8 @@ def _misfits(rtype: ResourceType, obj: Json) -> list[Misfit]:
         for container in spec.get(group) or []:
             found.extend(
                 (f'.{at}.{group}[name="{container.get("name")}"].env[name="{item.get("name")}"].value', f"EnvVar.{at}.{group}.env.value", item["value"])
-                for item in container.get("env") or [] if item.get("value") is not None and not isinstance(item["value"], str)
+                for item in container.get("env") or []
+                if item.get("value") is not None and not isinstance(item["value"], str)
             )
     return found
 
@@ -104,8 +105,12 @@ def check_types(rtype: ResourceType, obj: Json, *, applying: bool = False) -> No
     for path, struct, value in _misfits(rtype, obj):
         if applying:
             meta = obj.get("metadata") or {}
-            raise ApiError(500, f"failed to create typed patch object ({meta.get('namespace', '')}/{meta.get('name', '')}; {rtype.group}/{rtype.version}, "
-                           f"Kind={rtype.kind}): {path}: expected string, got &value.valueUnstructured{{Value:{_go_value(value)}}}", "")
+            raise ApiError(
+                500,
+                f"failed to create typed patch object ({meta.get('namespace', '')}/{meta.get('name', '')}; {rtype.group}/{rtype.version}, "
+                f"Kind={rtype.kind}): {path}: expected string, got &value.valueUnstructured{{Value:{_go_value(value)}}}",
+                "",
+            )
         raise _undecodable(rtype, f"json: cannot unmarshal {_go_type(value)} into Go struct field {struct} of type string")
     if rtype.key == ("", "secrets"):
         for value in (obj.get("data") or {}).values():
@@ -176,17 +181,25 @@ def _pod_problems(spec: Json, at: str) -> list[Problem]:
                     problems.append((f"{here}.volumeMounts[{number}].name", f'Not found: "{mount.get("name")}"', "FieldValueNotFound"))
             for number, item in enumerate(container.get("env") or []):
                 if not _ENV_NAME.fullmatch(str(item.get("name", ""))):
-                    problems.append((f"{here}.env[{number}].name", f'Invalid value: "{item.get("name", "")}": a valid environment variable name must consist '
-                                     "only of printable ASCII characters other than '='", "FieldValueInvalid"))
+                    problems.append(
+                        (
+                            f"{here}.env[{number}].name",
+                            f'Invalid value: "{item.get("name", "")}": a valid environment variable name must consist '
+                            "only of printable ASCII characters other than '='",
+                            "FieldValueInvalid",
+                        )
+                    )
                 if item.get("value") and item.get("valueFrom"):
-                    problems.append((f"{here}.env[{number}].valueFrom",
-                                     'Invalid value: "": may not be specified when `value` is not empty', "FieldValueInvalid"))
+                    problems.append(
+                        (f"{here}.env[{number}].valueFrom", 'Invalid value: "": may not be specified when `value` is not empty', "FieldValueInvalid")
+                    )
             resources = container.get("resources") or {}
             for key, amount in (resources.get("requests") or {}).items():
                 limit = (resources.get("limits") or {}).get(key)
                 if limit is not None and quantities.parse(amount) > quantities.parse(limit):
-                    problems.append((f"{here}.resources.requests", f'Invalid value: "{amount}": must be less than or equal to {key} limit of {limit}',
-                                     "FieldValueInvalid"))
+                    problems.append(
+                        (f"{here}.resources.requests", f'Invalid value: "{amount}": must be less than or equal to {key} limit of {limit}', "FieldValueInvalid")
+                    )
     return problems
 
 
@@ -202,8 +215,9 @@ def _workload(obj: Json) -> list[Problem]:
         if not spec.get("selector"):
             problems.append(("spec.selector", "Required value", "FieldValueRequired"))
         elif not matches(spec["selector"], labels):
-            problems.append(("spec.template.metadata.labels", f"Invalid value: {_go_map(labels)}: `selector` does not match template `labels`",
-                             "FieldValueInvalid"))
+            problems.append(
+                ("spec.template.metadata.labels", f"Invalid value: {_go_map(labels)}: `selector` does not match template `labels`", "FieldValueInvalid")
+            )
         strategy = spec.get("strategy") or {}
         if strategy.get("type") == "Recreate" and "rollingUpdate" in strategy:
             problems.append(("spec.strategy.rollingUpdate", "Forbidden: may not be specified when strategy `type` is 'Recreate'", "FieldValueForbidden"))
@@ -227,15 +241,26 @@ def _kubeblocks_cluster(obj: Json, old: Json | None) -> list[Problem]:
         listed = ", ".join(f'"{known}"' for known in policies)
         problems.append(("spec.terminationPolicy", f'Unsupported value: "{policy}": supported values: {listed}', "FieldValueNotSupported"))
     if problems:  # the schema failed, so the server leaves its CEL rules alone
-        problems.append(("<nil>", "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing "
-                         "errors to complete validation", "FieldValueInvalid"))
+        problems.append(
+            (
+                "<nil>",
+                "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing "
+                "errors to complete validation",
+                "FieldValueInvalid",
+            )
+        )
     if not spec.get("componentSpecs") and not spec.get("shardings"):
         problems.append(("spec.componentSpecs", "Invalid value: 0: spec.componentSpecs in body should have at least 1 items", "FieldValueInvalid"))
     for index, component in enumerate(spec.get("componentSpecs") or []):
         definition = component.get("componentDef")
         if definition is not None and not re.fullmatch(r"[a-z]([-a-z0-9.]*[a-z0-9])?", definition):
-            problems.append((f"spec.componentSpecs[{index}].componentDef", f'Invalid value: "{definition}": spec.componentSpecs[{index}].componentDef in body '
-                             "should match '^[a-z]([a-z0-9\\.\\-]*[a-z0-9])?$'", "FieldValueInvalid"))
+            problems.append(
+                (
+                    f"spec.componentSpecs[{index}].componentDef",
+                    f"Invalid value: \"{definition}\": spec.componentSpecs[{index}].componentDef in body should match '^[a-z]([a-z0-9\\.\\-]*[a-z0-9])?$'",
+                    "FieldValueInvalid",
+                )
+            )
     if old is not None:
         for name in ("clusterDef", "topology"):
             before, after = old.get("spec", {}).get(name), spec.get(name)
@@ -253,17 +278,30 @@ def _changes(rtype: ResourceType, obj: Json, old: Json) -> list[Problem]:
     if rtype.key == ("apps", "statefulsets"):
         free = {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"}
         if any(new_spec.get(key) != old_spec.get(key) for key in {*new_spec, *old_spec} - free):
-            problems.append(("spec", "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
-                             "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden", "FieldValueForbidden"))
+            problems.append(
+                (
+                    "spec",
+                    "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
+                    "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
+                    "FieldValueForbidden",
+                )
+            )
     if rtype.key == ("", "persistentvolumeclaims"):
         free = {"resources", "volumeAttributesClassName", "volumeName"}
         if any(new_spec.get(key) != old_spec.get(key) for key in {*new_spec, *old_spec} - free):
-            problems.append(("spec", "Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
-                             "FieldValueForbidden"))
+            problems.append(
+                (
+                    "spec",
+                    "Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+                    "FieldValueForbidden",
+                )
+            )
     if rtype.key == ("", "secrets") and obj.get("type") != old.get("type"):
         problems.append(("type", f'Invalid value: "{obj.get("type")}": field is immutable', "FieldValueInvalid"))
-    if rtype.key in (("", "secrets"), ("", "configmaps")) and old.get("immutable") and any(
-        obj.get(key) != old.get(key) for key in ("data", "binaryData", "immutable")
+    if (
+        rtype.key in (("", "secrets"), ("", "configmaps"))
+        and old.get("immutable")
+        and any(obj.get(key) != old.get(key) for key in ("data", "binaryData", "immutable"))
     ):
         problems.append(("data", "Forbidden: field is immutable when `immutable` is set", "FieldValueForbidden"))
     if rtype.key in (("batch", "jobs"),) and (new_spec.get("template") != old_spec.get("template") or new_spec.get("selector") != old_spec.get("selector")):
@@ -273,7 +311,7 @@ def _changes(rtype: ResourceType, obj: Json, old: Json) -> list[Problem]:
     if rtype.key == ("", "services") and old_spec.get("clusterIP") not in (None, new_spec.get("clusterIP")) and new_spec.get("type") == old_spec.get("type"):
         problems.append(("spec.clusterIPs[0]", f'Invalid value: ["{new_spec.get("clusterIP")}"]: may not change once set', "FieldValueInvalid"))
     if rtype.key == ("storage.k8s.io", "storageclasses") and obj.get("provisioner") != old.get("provisioner"):
-        problems.append(("provisioner", 'Forbidden: updates to provisioner are forbidden.', "FieldValueForbidden"))
+        problems.append(("provisioner", "Forbidden: updates to provisioner are forbidden.", "FieldValueForbidden"))
     return problems
 
 
@@ -283,12 +321,16 @@ def check(rtype: ResourceType, obj: Json, old: Json | None = None) -> None:
     if rtype.key in (("", "secrets"), ("", "configmaps")):
         problems.extend(
             (f"data[{key}]", f'Invalid value: "{key}": {_KEY_TEXT}', "FieldValueInvalid")
-            for key in {**(obj.get("data") or {}), **(obj.get("binaryData") or {})} if not _KEY.fullmatch(key)
+            for key in {**(obj.get("data") or {}), **(obj.get("binaryData") or {})}
+            if not _KEY.fullmatch(key)
         )
     if rtype.key == ("", "secrets") and obj.get("type") == "kubernetes.io/tls":
         problems.extend((f"data[{key}]", "Required value", "FieldValueRequired") for key in ("tls.crt", "tls.key") if key not in (obj.get("data") or {}))
-    if rtype.key == ("", "services") and not (obj.get("spec") or {}).get("ports") and (obj.get("spec") or {}).get("clusterIP") != "None" and (
-        obj["spec"].get("type") != "ExternalName"
+    if (
+        rtype.key == ("", "services")
+        and not (obj.get("spec") or {}).get("ports")
+        and (obj.get("spec") or {}).get("clusterIP") != "None"
+        and (obj["spec"].get("type") != "ExternalName")
     ):
         problems.append(("spec.ports", "Required value", "FieldValueRequired"))
     if not rtype.custom:

@@ -20,8 +20,14 @@ def present(rtype: ResourceType, obj: Json) -> Json:
 
 
 _EVENT_NAMES = (
-    ("involvedObject", "regarding"), ("message", "note"), ("reportingComponent", "reportingController"), ("reportingInstance", "reportingInstance"),
-    ("source", "deprecatedSource"), ("firstTimestamp", "deprecatedFirstTimestamp"), ("lastTimestamp", "deprecatedLastTimestamp"), ("count", "deprecatedCount"),
+    ("involvedObject", "regarding"),
+    ("message", "note"),
+    ("reportingComponent", "reportingController"),
+    ("reportingInstance", "reportingInstance"),
+    ("source", "deprecatedSource"),
+    ("firstTimestamp", "deprecatedFirstTimestamp"),
+    ("lastTimestamp", "deprecatedLastTimestamp"),
+    ("count", "deprecatedCount"),
 )
 
 
@@ -53,7 +59,9 @@ def partial(obj: Json) -> Json:
 
 def table(objects: list[Json], meta: Json) -> Json:
     return {
-        "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": meta,
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": meta,
         "columnDefinitions": [
             {"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0},
             {"name": "Created At", "type": "date", "format": "", "description": "", "priority": 0},
@@ -86,7 +94,10 @@ def scale(obj: Json) -> Json:
     meta = {key: obj["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp") if key in obj["metadata"]}
     selector = (obj["spec"].get("selector") or {}).get("matchLabels") or {}
     return {
-        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta, "spec": {"replicas": obj["spec"].get("replicas", 1)},
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": meta,
+        "spec": {"replicas": obj["spec"].get("replicas", 1)},
         "status": {"replicas": (obj.get("status") or {}).get("replicas", 0), "selector": ",".join(f"{k}={v}" for k, v in sorted(selector.items()))},
     }
 

@@ -158,14 +158,19 @@ def stdin_ended(data: bytes) -> bool:
 def _status(reply: ExecReply) -> Json:
     if reply.error is not None:
         return {
-            "metadata": {}, "status": "Failure", "reason": "InternalError", "code": 500,
+            "metadata": {},
+            "status": "Failure",
+            "reason": "InternalError",
+            "code": 500,
             "message": f"Internal error occurred: error executing command in container: {reply.error}",
             "details": {"causes": [{"message": f"error executing command in container: {reply.error}"}]},
         }
     if reply.rc == 0:
         return {"metadata": {}, "status": "Success"}
     return {
-        "metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
+        "metadata": {},
+        "status": "Failure",
+        "reason": "NonZeroExitCode",
         "message": f"command terminated with non-zero exit code: exit status {reply.rc}",
         "details": {"causes": [{"reason": "ExitCode", "message": str(reply.rc)}]},
     }
@@ -190,8 +195,17 @@ def read_stdin(ws: ServerSocket, protocol: str, ended: Callable[[bytes], bool]) 
                 return data
 
 
-def serve_exec(ws: ServerSocket, run: Callable[[bytes], Reply], *, protocol: str, stdin: bool, stdout: bool, stderr: bool, closing: threading.Event,
-               ended: Callable[[bytes], bool] = stdin_ended) -> None:
+def serve_exec(
+    ws: ServerSocket,
+    run: Callable[[bytes], Reply],
+    *,
+    protocol: str,
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
+    closing: threading.Event,
+    ended: Callable[[bytes], bool] = stdin_ended,
+) -> None:
     # The kubelet greets with an empty message on the lowest channel it may write.
     ws.send(STDOUT if stdout else STDERR if stderr else ERROR, b"")
     try:
@@ -205,7 +219,7 @@ def serve_exec(ws: ServerSocket, run: Callable[[bytes], Reply], *, protocol: str
         closing.wait(reply.delay)
     for channel, wanted, data in ((STDOUT, stdout, _bytes(reply.stdout)), (STDERR, stderr, _bytes(reply.stderr))):
         for start in range(0, len(data) if wanted else 0, _CHUNK):
-            ws.send(channel, data[start:start + _CHUNK])
+            ws.send(channel, data[start : start + _CHUNK])
     if reply.hang:
         with contextlib.suppress(GoneError):
             while not closing.is_set():

@@ -27,9 +27,9 @@ def template_hash(template: Json) -> str:
 class Workloads:
     """Workloads become ready after `delay` seconds, or fail as told.
 
-        workloads = Workloads(api, delay=0.05)
-        workloads.fail("web", "CrashLoopBackOff", log="FATAL: password authentication failed")
-        workloads.refuse_pods("web", 'exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0')
+    workloads = Workloads(api, delay=0.05)
+    workloads.fail("web", "CrashLoopBackOff", log="FATAL: password authentication failed")
+    workloads.refuse_pods("web", 'exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0')
     """
 
     def __init__(self, api: FakeKubeApi, delay: float = 0.05) -> None:
@@ -65,8 +65,9 @@ class Workloads:
         if obj is None or obj["metadata"].get("deletionTimestamp"):
             return
         try:
-            {"Deployment": self._deployment, "StatefulSet": self._stateful_set, "DaemonSet": self._daemon_set, "Job": self._job,
-             "CronJob": lambda _obj: None}[kind](obj)
+            {"Deployment": self._deployment, "StatefulSet": self._stateful_set, "DaemonSet": self._daemon_set, "Job": self._job, "CronJob": lambda _obj: None}[
+                kind
+            ](obj)
         except ApiError as error:
             if error.code not in (403, 404, 409):  # things go away while we look
                 raise
@@ -82,7 +83,8 @@ class Workloads:
 
     def _owned(self, kind: str, owner: Json) -> list[Json]:
         return [
-            obj for obj in self.api.objects(kind, owner["metadata"]["namespace"])
+            obj
+            for obj in self.api.objects(kind, owner["metadata"]["namespace"])
             if any(ref["uid"] == owner["metadata"]["uid"] for ref in obj["metadata"].get("ownerReferences") or [])
         ]
 
@@ -98,8 +100,11 @@ class Workloads:
         except ApiError as error:
             if error.code == 409:
                 return True
-            text = f"Error creating: {error.message}" if owner["kind"] != "StatefulSet" else (
-                f"create Pod {pod['metadata']['name']} in StatefulSet {owner['metadata']['name']} failed error: {error.message}")
+            text = (
+                f"Error creating: {error.message}"
+                if owner["kind"] != "StatefulSet"
+                else (f"create Pod {pod['metadata']['name']} in StatefulSet {owner['metadata']['name']} failed error: {error.message}")
+            )
             events, uid = self.api.objects("Event", owner["metadata"]["namespace"]), owner["metadata"]["uid"]
             if not any(event["message"] == text and event["involvedObject"].get("uid") == uid for event in events):
                 self.api.event(owner, "FailedCreate", text, component=f"{owner['kind'].lower()}-controller")
@@ -129,17 +134,25 @@ class Workloads:
         if current is None:
             template = copy.deepcopy(spec["template"])
             template.setdefault("metadata", {}).setdefault("labels", {})["pod-template-hash"] = digest
-            current = self.api.put({
-                "apiVersion": "apps/v1", "kind": "ReplicaSet",
-                "metadata": {
-                    "name": f"{meta['name']}-{digest}", "namespace": meta["namespace"], "labels": template["metadata"]["labels"],
-                    "annotations": {"deployment.kubernetes.io/revision": revision}, "ownerReferences": [owner_reference(obj)],
+            current = self.api.put(
+                {
+                    "apiVersion": "apps/v1",
+                    "kind": "ReplicaSet",
+                    "metadata": {
+                        "name": f"{meta['name']}-{digest}",
+                        "namespace": meta["namespace"],
+                        "labels": template["metadata"]["labels"],
+                        "annotations": {"deployment.kubernetes.io/revision": revision},
+                        "ownerReferences": [owner_reference(obj)],
+                    },
+                    "spec": {"replicas": wanted, "selector": {"matchLabels": template["metadata"]["labels"]}, "template": template},
                 },
-                "spec": {"replicas": wanted, "selector": {"matchLabels": template["metadata"]["labels"]}, "template": template},
-            }, manager=_MANAGER)
+                manager=_MANAGER,
+            )
             if (meta.get("annotations") or {}).get("deployment.kubernetes.io/revision") != revision:
-                self.api.edit("Deployment", meta["name"], meta["namespace"], manager=_MANAGER,
-                              metadata={"annotations": {"deployment.kubernetes.io/revision": revision}})
+                self.api.edit(
+                    "Deployment", meta["name"], meta["namespace"], manager=_MANAGER, metadata={"annotations": {"deployment.kubernetes.io/revision": revision}}
+                )
         old_pods = [pod for item in sets if item["metadata"]["uid"] != current["metadata"]["uid"] for pod in self._live_pods(item)]
         if spec["strategy"]["type"] == "Recreate" and old_pods:
             for pod in old_pods:
@@ -167,27 +180,46 @@ class Workloads:
     def _deployment_status(self, obj: Json, current: Json, wanted: int, ready: int, made: int, old: int, why: str | None) -> None:
         done = ready >= wanted and not old
         status: Json = {"observedGeneration": obj["metadata"]["generation"]}
-        for key, number in (("replicas", made + old), ("updatedReplicas", made), ("readyReplicas", ready + old), ("availableReplicas", ready + old),
-                            ("unavailableReplicas", max(wanted - ready - old, 0))):
+        for key, number in (
+            ("replicas", made + old),
+            ("updatedReplicas", made),
+            ("readyReplicas", ready + old),
+            ("availableReplicas", ready + old),
+            ("unavailableReplicas", max(wanted - ready - old, 0)),
+        ):
             if number:
                 status[key] = number
         available = ready + old >= max(wanted * 3 // 4, 1 if wanted else 0)
         name = current["metadata"]["name"]
         status["conditions"] = [
-            {"type": "Available", "status": "True" if available else "False",
-             "reason": "MinimumReplicasAvailable" if available else "MinimumReplicasUnavailable",
-             "message": "Deployment has minimum availability." if available else "Deployment does not have minimum availability."},
-            {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable" if done else "ReplicaSetUpdated",
-             "message": f'ReplicaSet "{name}" has successfully progressed.' if done else f'ReplicaSet "{name}" is progressing.'},
+            {
+                "type": "Available",
+                "status": "True" if available else "False",
+                "reason": "MinimumReplicasAvailable" if available else "MinimumReplicasUnavailable",
+                "message": "Deployment has minimum availability." if available else "Deployment does not have minimum availability.",
+            },
+            {
+                "type": "Progressing",
+                "status": "True",
+                "reason": "NewReplicaSetAvailable" if done else "ReplicaSetUpdated",
+                "message": f'ReplicaSet "{name}" has successfully progressed.' if done else f'ReplicaSet "{name}" is progressing.',
+            },
         ]
         if why:
-            status["conditions"].append({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
-                                         "message": f'pods "{name}-xxxxx" is forbidden: {why}'})
+            status["conditions"].append(
+                {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": f'pods "{name}-xxxxx" is forbidden: {why}'}
+            )
         self._write_status(obj, status)
-        self._write_status(self.api.get("ReplicaSet", name, obj["metadata"]["namespace"]), {
-            "observedGeneration": current["metadata"]["generation"], "replicas": made, "fullyLabeledReplicas": made,
-            "readyReplicas": ready, "availableReplicas": ready,
-        })
+        self._write_status(
+            self.api.get("ReplicaSet", name, obj["metadata"]["namespace"]),
+            {
+                "observedGeneration": current["metadata"]["generation"],
+                "replicas": made,
+                "fullyLabeledReplicas": made,
+                "readyReplicas": ready,
+                "availableReplicas": ready,
+            },
+        )
 
     def _stateful_set(self, obj: Json) -> None:
         meta, spec = obj["metadata"], obj["spec"]
@@ -209,7 +241,11 @@ class Workloads:
         updated = sum(pod["metadata"]["labels"].get("controller-revision-hash") == revision for pod in pods.values())
         current = revision if updated == len(pods) and ready == spec["replicas"] else (obj.get("status") or {}).get("currentRevision", revision)
         status: Json = {
-            "observedGeneration": meta["generation"], "replicas": len(pods), "currentRevision": current, "updateRevision": revision, "collisionCount": 0,
+            "observedGeneration": meta["generation"],
+            "replicas": len(pods),
+            "currentRevision": current,
+            "updateRevision": revision,
+            "collisionCount": 0,
             "availableReplicas": ready,
         }
         kept = updated if current == revision else len(pods) - updated
@@ -226,12 +262,19 @@ class Workloads:
         for claim in spec.get("volumeClaimTemplates") or []:
             claimed = f"{claim['metadata']['name']}-{name}"
             if self.api.find("PersistentVolumeClaim", claimed, meta["namespace"]) is None:
-                self.api.put({
-                    "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-                    "metadata": {"name": claimed, "namespace": meta["namespace"],
-                                 "labels": {**(claim["metadata"].get("labels") or {}), **(spec["selector"].get("matchLabels") or {})}},
-                    "spec": copy.deepcopy(claim["spec"]),
-                }, manager=_MANAGER)
+                self.api.put(
+                    {
+                        "apiVersion": "v1",
+                        "kind": "PersistentVolumeClaim",
+                        "metadata": {
+                            "name": claimed,
+                            "namespace": meta["namespace"],
+                            "labels": {**(claim["metadata"].get("labels") or {}), **(spec["selector"].get("matchLabels") or {})},
+                        },
+                        "spec": copy.deepcopy(claim["spec"]),
+                    },
+                    manager=_MANAGER,
+                )
             volumes = [volume for volume in pod["spec"].get("volumes") or [] if volume["name"] != claim["metadata"]["name"]]
             pod["spec"]["volumes"] = [{"name": claim["metadata"]["name"], "persistentVolumeClaim": {"claimName": claimed}}, *volumes]
         return self._make_pod(obj, pod, meta["name"])
@@ -244,10 +287,19 @@ class Workloads:
             self._make_pod(obj, pod_from(obj["spec"]["template"], f"{name}-{suffix}", namespace, obj), name)
             pods = self._live_pods(obj)
         ready = sum(is_ready(pod) for pod in pods)
-        self._write_status(obj, {
-            "observedGeneration": obj["metadata"]["generation"], "desiredNumberScheduled": 1, "currentNumberScheduled": len(pods), "numberMisscheduled": 0,
-            "numberReady": ready, "numberAvailable": ready, "updatedNumberScheduled": len(pods), **({} if ready else {"numberUnavailable": 1}),
-        })
+        self._write_status(
+            obj,
+            {
+                "observedGeneration": obj["metadata"]["generation"],
+                "desiredNumberScheduled": 1,
+                "currentNumberScheduled": len(pods),
+                "numberMisscheduled": 0,
+                "numberReady": ready,
+                "numberAvailable": ready,
+                "updatedNumberScheduled": len(pods),
+                **({} if ready else {"numberUnavailable": 1}),
+            },
+        )
 
     def _job(self, obj: Json) -> None:
         meta, spec = obj["metadata"], obj["spec"]
@@ -257,16 +309,23 @@ class Workloads:
         phases = [(pod.get("status") or {}).get("phase") for pod in pods]
         status: Json = {"startTime": (obj.get("status") or {}).get("startTime", now()), "ready": 0}
         if phases.count("Succeeded") >= spec["completions"]:
-            status.update(succeeded=phases.count("Succeeded"), completionTime=now(), conditions=[
-                {"type": "SuccessCriteriaMet", "status": "True", "reason": "CompletionsReached", "message": "Reached expected number of succeeded pods"},
-                {"type": "Complete", "status": "True", "reason": "CompletionsReached", "message": "Reached expected number of succeeded pods"},
-            ])
+            status.update(
+                succeeded=phases.count("Succeeded"),
+                completionTime=now(),
+                conditions=[
+                    {"type": "SuccessCriteriaMet", "status": "True", "reason": "CompletionsReached", "message": "Reached expected number of succeeded pods"},
+                    {"type": "Complete", "status": "True", "reason": "CompletionsReached", "message": "Reached expected number of succeeded pods"},
+                ],
+            )
         elif phases.count("Failed") > min(spec["backoffLimit"], 2):
             text = "Job has reached the specified backoff limit"
-            status.update(failed=phases.count("Failed"), conditions=[
-                {"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded", "message": text},
-                {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": text},
-            ])
+            status.update(
+                failed=phases.count("Failed"),
+                conditions=[
+                    {"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded", "message": text},
+                    {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": text},
+                ],
+            )
             self.api.event(obj, "BackoffLimitExceeded", text, component="job-controller")
         elif all(phase in ("Succeeded", "Failed") for phase in phases):
             suffix = hashlib.sha256(f"{meta['uid']}{len(pods)}".encode()).hexdigest()[:5]

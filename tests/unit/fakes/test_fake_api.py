@@ -10,9 +10,10 @@ import time
 from typing import Any
 
 import pytest
-from fakes import FakeKubeApi
 from kubernetes.client import ApiException
 from kubernetes.dynamic import exceptions
+
+from tests.fakes import FakeKubeApi
 
 NS = "demo"
 
@@ -23,9 +24,13 @@ def config_map(**data: str) -> dict[str, Any]:
 
 def deployment(name: str = "web", **container: Any) -> dict[str, Any]:
     return {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": NS},
-        "spec": {"selector": {"matchLabels": {"app": name}}, "template": {
-            "metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "c", "image": "docker.io/local/x:1", **container}]}}},
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": NS},
+        "spec": {
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "c", "image": "docker.io/local/x:1", **container}]}},
+        },
     }
 
 
@@ -40,8 +45,14 @@ def message(error: Any) -> str:
 
 def test_discovery_serves_all_kinds(client: Any) -> None:
     for api_version, kind in (
-        ("v1", "Pod"), ("apps/v1", "StatefulSet"), ("batch/v1", "CronJob"), ("networking.k8s.io/v1", "NetworkPolicy"), ("policy/v1", "PodDisruptionBudget"),
-        ("apps.kubeblocks.io/v1", "Cluster"), ("workloads.kubeblocks.io/v1", "InstanceSet"), ("operations.kubeblocks.io/v1alpha1", "OpsRequest"),
+        ("v1", "Pod"),
+        ("apps/v1", "StatefulSet"),
+        ("batch/v1", "CronJob"),
+        ("networking.k8s.io/v1", "NetworkPolicy"),
+        ("policy/v1", "PodDisruptionBudget"),
+        ("apps.kubeblocks.io/v1", "Cluster"),
+        ("workloads.kubeblocks.io/v1", "InstanceSet"),
+        ("operations.kubeblocks.io/v1alpha1", "OpsRequest"),
     ):
         assert client.resources.get(api_version=api_version, kind=kind).kind == kind
 
@@ -88,7 +99,8 @@ def test_apply_owns_merges_and_conflicts(client: Any) -> None:
 
 def test_apply_of_a_deployment_is_defaulted_and_stays_unchanged(client: Any) -> None:
     wanted = deployment(
-        resources={"requests": {"cpu": "1000m", "memory": "1024Mi"}}, env=[{"name": "A", "value": "1"}, {"name": "B", "value": ""}],
+        resources={"requests": {"cpu": "1000m", "memory": "1024Mi"}},
+        env=[{"name": "A", "value": "1"}, {"name": "B", "value": ""}],
         ports=[{"containerPort": 80}],
     )
     first = apply(client, wanted).to_dict()
@@ -107,7 +119,9 @@ def test_apply_of_a_deployment_is_defaulted_and_stays_unchanged(client: Any) -> 
 
 def test_a_list_of_a_custom_resource_is_atomic(client: Any, api: FakeKubeApi) -> None:
     cluster = {
-        "apiVersion": "apps.kubeblocks.io/v1", "kind": "Cluster", "metadata": {"name": "pg", "namespace": NS},
+        "apiVersion": "apps.kubeblocks.io/v1",
+        "kind": "Cluster",
+        "metadata": {"name": "pg", "namespace": NS},
         "spec": {"terminationPolicy": "Delete", "componentSpecs": [{"name": "postgresql", "componentDef": "minipg", "replicas": 1}]},
     }
     apply(client, cluster)
@@ -181,8 +195,11 @@ def test_watch_of_forgotten_history_is_gone(client: Any, api: FakeKubeApi) -> No
 
 def test_delete_with_finalizers_owners_and_namespace(client: Any, api: FakeKubeApi) -> None:
     owner = apply(client, config_map(x="1"))
-    child = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "child", "namespace": NS, "ownerReferences": [
-        {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": owner.metadata.uid}]}}
+    child = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "child", "namespace": NS, "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": owner.metadata.uid}]},
+    }
     apply(client, child)
     held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "namespace": NS, "finalizers": ["example.org/f"]}}
     apply(client, held)
@@ -203,8 +220,19 @@ def test_delete_with_finalizers_owners_and_namespace(client: Any, api: FakeKubeA
 
 def test_foreground_deletion_waits_for_dependents(client: Any, api: FakeKubeApi) -> None:
     owner = apply(client, config_map(x="1"))
-    apply(client, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "child", "namespace": NS, "finalizers": ["example.org/f"], "ownerReferences": [
-        {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": owner.metadata.uid, "blockOwnerDeletion": True}]}})
+    apply(
+        client,
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": "child",
+                "namespace": NS,
+                "finalizers": ["example.org/f"],
+                "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": owner.metadata.uid, "blockOwnerDeletion": True}],
+            },
+        },
+    )
     client.resources.get(api_version="v1", kind="ConfigMap").delete(name="a", namespace=NS, body={"propagationPolicy": "Foreground"})
     time.sleep(0.1)
     assert api.get("ConfigMap", "a", NS)["metadata"]["finalizers"] == ["foregroundDeletion"]
@@ -240,9 +268,15 @@ def test_selectors(client: Any, api: FakeKubeApi) -> None:
 
 def test_definitions_register_their_kind(client: Any, api: FakeKubeApi) -> None:
     crd = {
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "things.example.org"},
-        "spec": {"group": "example.org", "scope": "Namespaced", "names": {"kind": "Thing", "plural": "things"}, "versions": [
-            {"name": "v1", "served": True, "storage": True, "subresources": {"status": {}}}]},
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.example.org"},
+        "spec": {
+            "group": "example.org",
+            "scope": "Namespaced",
+            "names": {"kind": "Thing", "plural": "things"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "subresources": {"status": {}}}],
+        },
     }
     made = client.resources.get(api_version="apiextensions.k8s.io/v1", kind="CustomResourceDefinition").create(body=crd)
     assert any(item.type == "Established" and item.status == "True" for item in made.status.conditions)
@@ -250,7 +284,10 @@ def test_definitions_register_their_kind(client: Any, api: FakeKubeApi) -> None:
     resource = client.resources.get(api_version="example.org/v1", kind="Thing")
     assert resource.create(body=thing, namespace=NS).status is None
     patched = resource.status.patch(
-        body={"status": {"phase": "y"}, "spec": {"a": 2}}, name="t", namespace=NS, content_type="application/merge-patch+json",
+        body={"status": {"phase": "y"}, "spec": {"a": 2}},
+        name="t",
+        namespace=NS,
+        content_type="application/merge-patch+json",
     )
     assert (patched.status.phase, patched.spec.a, patched.metadata.generation) == ("y", 1, 1)
     api.remove("CustomResourceDefinition", "things.example.org", "")
@@ -273,9 +310,7 @@ def test_faults_and_refusals(client: Any, api: FakeKubeApi) -> None:
     api.forbid("create", "configmaps", NS)
     with pytest.raises(exceptions.ForbiddenError) as error:
         resource.create(body=config_map(), namespace=NS)
-    assert message(error) == (
-        f'configmaps is forbidden: User "kubernetes-admin" cannot create resource "configmaps" in API group "" in the namespace "{NS}"'
-    )
+    assert message(error) == (f'configmaps is forbidden: User "kubernetes-admin" cannot create resource "configmaps" in API group "" in the namespace "{NS}"')
     api.refuse("Secret", "exceeded quota: q, requested: secrets=1, used: secrets=1, limited: secrets=1")
     with pytest.raises(exceptions.ForbiddenError) as error:
         apply(client, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": NS}}, dry_run="All")

@@ -9,27 +9,43 @@ import itertools
 from typing import Any
 
 import pytest
-from fakes import FakeKubeApi, KubeBlocksOperator, Workloads
-from fakes.timelines import load
+
+from tests.fakes import FakeKubeApi, KubeBlocksOperator, Workloads
+from tests.fakes.timelines import load
 
 NS = "demo"
 
 
 def deployment(name: str, **spec: Any) -> dict[str, Any]:
     return {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": NS},
-        "spec": {"selector": {"matchLabels": {"app": name}}, "template": {
-            "metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "c", "image": "docker.io/local/x:1"}], **spec}}},
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": NS},
+        "spec": {
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "c", "image": "docker.io/local/x:1"}], **spec}},
+        },
     }
 
 
 def cluster(name: str, **component: Any) -> dict[str, Any]:
     return {
-        "apiVersion": "apps.kubeblocks.io/v1", "kind": "Cluster", "metadata": {"name": name, "namespace": NS},
-        "spec": {"terminationPolicy": "Delete", "componentSpecs": [{
-            "name": "postgresql", "componentDef": "minipg", "replicas": 1, "resources": {"requests": {"cpu": "0.5"}},
-            "volumeClaimTemplates": [{"name": "data", "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}], **component,
-        }]},
+        "apiVersion": "apps.kubeblocks.io/v1",
+        "kind": "Cluster",
+        "metadata": {"name": name, "namespace": NS},
+        "spec": {
+            "terminationPolicy": "Delete",
+            "componentSpecs": [
+                {
+                    "name": "postgresql",
+                    "componentDef": "minipg",
+                    "replicas": 1,
+                    "resources": {"requests": {"cpu": "0.5"}},
+                    "volumeClaimTemplates": [{"name": "data", "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}],
+                    **component,
+                }
+            ],
+        },
     }
 
 
@@ -78,8 +94,14 @@ def test_images_quota_claims_and_missing_secrets(api: FakeKubeApi, workloads: Wo
     workloads.refuse_pods("quota", "exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0")
     api.put(deployment("image"))
     api.put(deployment("quota"))
-    api.put({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": NS}, "spec": {
-        "storageClassName": "nosuch", "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}})
+    api.put(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data", "namespace": NS},
+            "spec": {"storageClassName": "nosuch", "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        }
+    )
     api.put(deployment("claim", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]))
     secret = deployment("secret")
     secret["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "P", "valueFrom": {"secretKeyRef": {"name": "nosuch", "key": "password"}}}]
@@ -96,13 +118,20 @@ def test_images_quota_claims_and_missing_secrets(api: FakeKubeApi, workloads: Wo
 def test_stateful_sets_and_jobs(api: FakeKubeApi, workloads: Workloads) -> None:
     wanted = deployment("db")
     wanted.update(kind="StatefulSet")
-    wanted["spec"].update(serviceName="db", replicas=2, volumeClaimTemplates=[
-        {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}])
+    wanted["spec"].update(
+        serviceName="db",
+        replicas=2,
+        volumeClaimTemplates=[{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}],
+    )
     api.put(wanted)
     api.until(lambda: status(api, "StatefulSet", "db").get("readyReplicas") == 2)
     assert [claim["status"]["phase"] for claim in api.objects("PersistentVolumeClaim", NS)] == ["Bound", "Bound"]
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": NS}, "spec": {"template": {"spec": {
-        "restartPolicy": "Never", "containers": [{"name": "c", "image": "x"}]}}}}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "j", "namespace": NS},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "x"}]}}},
+    }
     api.put(job)
     api.until(lambda: status(api, "Job", "j").get("succeeded") == 1)
     workloads.fail("bad", "Error", log="boom")
@@ -117,8 +146,12 @@ def phases(api: FakeKubeApi, name: str) -> list[tuple[Any, ...]]:
         if change.key == ("apps.kubeblocks.io", "clusters") and change.name == name:
             state = change.obj.get("status") or {}
             component = (state.get("components") or {}).get("postgresql")
-            step = (change.obj["metadata"]["generation"], state.get("observedGeneration"), state.get("phase"),
-                    component and (component.get("phase"), component.get("upToDate")))
+            step = (
+                change.obj["metadata"]["generation"],
+                state.get("observedGeneration"),
+                state.get("phase"),
+                component and (component.get("phase"), component.get("upToDate")),
+            )
             if not seen or seen[-1] != step:
                 seen.append(step)
     return seen
@@ -129,8 +162,12 @@ def test_a_cluster_runs_through_the_observed_states(api: FakeKubeApi, operator: 
     api.put(cluster("pg"))
     api.until(lambda: status(api, "Cluster", "pg").get("phase") == "Running")
     assert phases(api, "pg") == [
-        (1, None, None, None), (2, None, None, None), (2, 1, "Creating", (None, None)), (2, 2, "Creating", (None, None)),
-        (2, 2, "Creating", ("Creating", True)), (2, 2, "Running", ("Running", True)),
+        (1, None, None, None),
+        (2, None, None, None),
+        (2, 1, "Creating", (None, None)),
+        (2, 2, "Creating", (None, None)),
+        (2, 2, "Creating", ("Creating", True)),
+        (2, 2, "Running", ("Running", True)),
     ]
     component = api.get("Cluster", "pg", NS)["spec"]["componentSpecs"][0]
     assert (component["componentDef"], component["serviceVersion"], component["resources"]) == ("minipg-17-0.1.0", "17.0.0", {"requests": {"cpu": "500m"}})
@@ -146,8 +183,12 @@ def test_a_changed_cluster_looks_done_before_it_is(api: FakeKubeApi, operator: K
     api.change("Cluster", "pg", NS, lambda obj: obj["spec"]["componentSpecs"][0]["resources"]["requests"].update(cpu="600m"), manager="me")
     api.until(lambda: phases(api, "pg")[-1] == (3, 3, "Running", ("Running", True)))
     assert phases(api, "pg")[6:] == [
-        (3, 2, "Running", ("Running", True)), (3, 2, "Running", ("Running", None)), (3, 3, "Running", ("Running", None)),
-        (3, 3, "Updating", ("Updating", None)), (3, 3, "Updating", ("Updating", True)), (3, 3, "Running", ("Running", True)),
+        (3, 2, "Running", ("Running", True)),
+        (3, 2, "Running", ("Running", None)),
+        (3, 3, "Running", ("Running", None)),
+        (3, 3, "Updating", ("Updating", None)),
+        (3, 3, "Updating", ("Updating", True)),
+        (3, 3, "Running", ("Running", True)),
     ]
 
 
@@ -171,7 +212,10 @@ def test_what_stops_a_cluster(api: FakeKubeApi, operator: KubeBlocksOperator) ->
     operator.fail("norole", "NoRole")
     operator.refuse_pods("quota", "exceeded quota: q")
     for manifest in (
-        cluster("image"), cluster("norole"), cluster("quota"), cluster("version", serviceVersion="99.0.0"),
+        cluster("image"),
+        cluster("norole"),
+        cluster("quota"),
+        cluster("version", serviceVersion="99.0.0"),
         cluster("source", systemAccounts=[{"name": "postgres", "secretRef": {"name": "own", "namespace": NS}}]),
     ):
         api.put(manifest)

@@ -12,31 +12,43 @@ from typing import Any
 
 import pytest
 import websocket
-from fakes import ExecReply, FakeKubeApi
 from kubernetes.client import ApiException
 from kubernetes.stream import ws_client
+
+from tests.fakes import ExecReply, FakeKubeApi
 
 NS = "demo"
 
 
 @pytest.fixture
 def pod(api: FakeKubeApi) -> str:
-    api.put({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": NS},
-        "spec": {"nodeName": "node-1", "containers": [{"name": "c", "image": "x"}, {"name": "d", "image": "y"}]},
-        "status": {"phase": "Running", "containerStatuses": [{"name": "c", "state": {"running": {}}}, {"name": "d", "state": {"waiting": {"reason": "X"}}}]},
-    })
+    api.put(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "p", "namespace": NS},
+            "spec": {"nodeName": "node-1", "containers": [{"name": "c", "image": "x"}, {"name": "d", "image": "y"}]},
+            "status": {
+                "phase": "Running",
+                "containerStatuses": [{"name": "c", "state": {"running": {}}}, {"name": "d", "state": {"waiting": {"reason": "X"}}}],
+            },
+        }
+    )
     return "p"
 
 
-def run(client: Any, argv: list[str], stdin: str | None = None, container: str = "c", protocol: str = "", pod_name: str = "p",
-        seconds: float = 2) -> Any:
+def run(client: Any, argv: list[str], stdin: str | None = None, container: str = "c", protocol: str = "", pod_name: str = "p", seconds: float = 2) -> Any:
     query = [("container", container), ("stdout", "true"), ("stderr", "true"), ("stdin", "true" if stdin is not None else "false"), ("tty", "false")]
     query += [("command", word) for word in argv]
     headers = {"authorization": "Bearer x", **({"sec-websocket-protocol": protocol} if protocol else {})}
     ws = ws_client.websocket_call(
-        client.configuration, "GET", f"{client.configuration.host}/api/v1/namespaces/{NS}/pods/{pod_name}/exec",
-        query_params=query, headers=headers, _preload_content=False, capture_all=False,
+        client.configuration,
+        "GET",
+        f"{client.configuration.host}/api/v1/namespaces/{NS}/pods/{pod_name}/exec",
+        query_params=query,
+        headers=headers,
+        _preload_content=False,
+        capture_all=False,
     )
     if stdin is not None:
         ws.write_stdin(stdin)
@@ -73,7 +85,7 @@ def test_large_output_comes_in_frames(client: Any, api: FakeKubeApi, pod: str) -
 
 
 def test_what_exec_refuses(client: Any, api: FakeKubeApi, pod: str) -> None:
-    options: dict[str, Any]
+    options: Any
     for options, text in (({"pod_name": "q"}, "404"), ({"container": "nosuch"}, "400"), ({"container": "d"}, "500")):
         with pytest.raises(ApiException, match=text):
             run(client, ["true"], **options)
@@ -106,8 +118,11 @@ def web() -> Iterator[int]:
 
 def forward(client: Any, port: int) -> Any:
     return ws_client.portforward_call(
-        client.configuration, "GET", f"{client.configuration.host}/api/v1/namespaces/{NS}/pods/p/portforward",
-        query_params=[("ports", str(port))], headers={"sec-websocket-protocol": "v4.channel.k8s.io"},
+        client.configuration,
+        "GET",
+        f"{client.configuration.host}/api/v1/namespaces/{NS}/pods/p/portforward",
+        query_params=[("ports", str(port))],
+        headers={"sec-websocket-protocol": "v4.channel.k8s.io"},
     )
 
 

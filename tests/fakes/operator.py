@@ -34,10 +34,10 @@ _LATER = {"image": ("ImagePullBackOff", "InvalidImageName"), "crash": ("CrashLoo
 class KubeBlocksOperator:
     """Plays Clusters from creation to deletion.
 
-        operator = KubeBlocksOperator(api, delay=0.1)          # seconds from Cluster to Running, about
-        operator.fail("pg1", "ImagePullBackOff")               # pods of this Cluster fail so
-        operator.fail("pg1", "NoRole"); operator.refuse_pods("pg1", "exceeded quota: ...")
-        operator.replay("t-badimg", speed=1000)                # a recorded sequence, without the play
+    operator = KubeBlocksOperator(api, delay=0.1)          # seconds from Cluster to Running, about
+    operator.fail("pg1", "ImagePullBackOff")               # pods of this Cluster fail so
+    operator.fail("pg1", "NoRole"); operator.refuse_pods("pg1", "exceeded quota: ...")
+    operator.replay("t-badimg", speed=1000)                # a recorded sequence, without the play
     """
 
     def __init__(self, api: FakeKubeApi, delay: float = 0.1, *, answering: bool = True) -> None:
@@ -98,11 +98,21 @@ class KubeBlocksOperator:
         if self.api.find("Namespace", namespace) is None:
             self.api.namespace(namespace)
         if self.api.find("Cluster", name, namespace) is None:
-            self.api.put({
-                "apiVersion": _API, "kind": "Cluster", "metadata": {"name": name, "namespace": namespace, "finalizers": [FINALIZER]},
-                "spec": {"terminationPolicy": "Delete", "componentSpecs": [
-                    {"name": component, "componentDef": "minipg-17-0.1.0", "serviceVersion": "17.0.0", "replicas": 1} for component in timeline.components]},
-            }, manager="timeline")
+            self.api.put(
+                {
+                    "apiVersion": _API,
+                    "kind": "Cluster",
+                    "metadata": {"name": name, "namespace": namespace, "finalizers": [FINALIZER]},
+                    "spec": {
+                        "terminationPolicy": "Delete",
+                        "componentSpecs": [
+                            {"name": component, "componentDef": "minipg-17-0.1.0", "serviceVersion": "17.0.0", "replicas": 1}
+                            for component in timeline.components
+                        ],
+                    },
+                },
+                manager="timeline",
+            )
         for step in timeline.steps:
             if step.deleting and not until_deleted:
                 break
@@ -268,8 +278,16 @@ class KubeBlocksOperator:
         generation = obj["metadata"]["generation"]
         names = [component["name"] for component in obj["spec"]["componentSpecs"]]
         self._condition(obj, "ProvisioningStarted", "True", "PreCheckSucceed", f"The operator has started the provisioning of Cluster: {key[1]}")
-        self._condition(obj, "ApplyResources", "True", "ApplyResourcesSucceed", "Successfully applied for resources",
-                        phase="Creating", observedGeneration=max(generation - 1, 1), components={name: copy.deepcopy(_TO_BE_CREATED) for name in names})
+        self._condition(
+            obj,
+            "ApplyResources",
+            "True",
+            "ApplyResourcesSucceed",
+            "Successfully applied for resources",
+            phase="Creating",
+            observedGeneration=max(generation - 1, 1),
+            components={name: copy.deepcopy(_TO_BE_CREATED) for name in names},
+        )
         self._later(0.03, key, self._create_components)
 
     def _stages(self, obj: Json) -> list[list[str]]:
@@ -291,6 +309,7 @@ class KubeBlocksOperator:
         for stage in self._stages(obj):
             fresh = [name for name in stage if "message" in states.get(name, _TO_BE_CREATED) and "phase" not in states.get(name, {})]
             if fresh:
+
                 def alter(current: Json, fresh: list[str] = fresh) -> None:
                     current["status"]["observedGeneration"] = current["metadata"]["generation"]
                     for name in fresh:
@@ -303,8 +322,11 @@ class KubeBlocksOperator:
                 return
 
     def _labels(self, obj: Json, component: Json) -> Json:
-        return {"app.kubernetes.io/instance": obj["metadata"]["name"], "app.kubernetes.io/managed-by": "kubeblocks",
-                "apps.kubeblocks.io/component-name": component["name"]}
+        return {
+            "app.kubernetes.io/instance": obj["metadata"]["name"],
+            "app.kubernetes.io/managed-by": "kubeblocks",
+            "apps.kubeblocks.io/component-name": component["name"],
+        }
 
     def _put_new(self, manifest: Json) -> Json:
         """Create, or leave what is there."""
@@ -317,28 +339,48 @@ class KubeBlocksOperator:
         cluster, namespace = key[1], key[0]
         definition, version = self.definitions.resolve(component["componentDef"], component["serviceVersion"])
         full, labels = f"{cluster}-{component['name']}", self._labels(obj, component)
-        made = self._put_new({
-            "apiVersion": _API, "kind": "Component",
-            "metadata": {
-                "name": full, "namespace": namespace, "finalizers": [COMPONENT_FINALIZER], "ownerReferences": [owner_reference(obj)],
-                "labels": {"app.kubernetes.io/component": definition.name, **labels, "componentdefinition.kubeblocks.io/name": definition.name},
-                "annotations": {"kubeblocks.io/crd-api-version": _API, "apps.kubeblocks.io/cluster-uid": obj["metadata"]["uid"]},
-            },
-            "spec": {"compDef": definition.name, "serviceVersion": version, "replicas": component.get("replicas", 1),
-                     "resources": component.get("resources") or {}, "terminationPolicy": obj["spec"]["terminationPolicy"]},
-        })
+        made = self._put_new(
+            {
+                "apiVersion": _API,
+                "kind": "Component",
+                "metadata": {
+                    "name": full,
+                    "namespace": namespace,
+                    "finalizers": [COMPONENT_FINALIZER],
+                    "ownerReferences": [owner_reference(obj)],
+                    "labels": {"app.kubernetes.io/component": definition.name, **labels, "componentdefinition.kubeblocks.io/name": definition.name},
+                    "annotations": {"kubeblocks.io/crd-api-version": _API, "apps.kubeblocks.io/cluster-uid": obj["metadata"]["uid"]},
+                },
+                "spec": {
+                    "compDef": definition.name,
+                    "serviceVersion": version,
+                    "replicas": component.get("replicas", 1),
+                    "resources": component.get("resources") or {},
+                    "terminationPolicy": obj["spec"]["terminationPolicy"],
+                },
+            }
+        )
         if not self._accounts(obj, component, definition, made):
             return
         self._services(obj, component, definition, made)
-        self._put_new({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
-            "name": f"{full}-env", "namespace": namespace, "labels": labels, "ownerReferences": [owner_reference(made)]}})
+        self._put_new(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": f"{full}-env", "namespace": namespace, "labels": labels, "ownerReferences": [owner_reference(made)]},
+            }
+        )
         account = f"kb-{definition.name}"
         self._put_new({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account, "namespace": namespace}})
-        self._put_new({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": f"{account}-pod", "namespace": namespace},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "kubeblocks-cluster-pod-role"},
-            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
-        })
+        self._put_new(
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": f"{account}-pod", "namespace": namespace},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "kubeblocks-cluster-pod-role"},
+                "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+            }
+        )
         self._later(0.08, key, lambda current: self._instance_set(current, component["name"], definition))
 
     def _accounts(self, obj: Json, component: Json, definition: Definition, owner: Json) -> bool:
@@ -365,14 +407,21 @@ class KubeBlocksOperator:
                 length = int((wanted.get("passwordConfig") or {}).get("length") or definition.password_length)
                 plain = self._passwords.get(secret) or "".join(random.choices(string.ascii_letters + string.digits, k=length))
                 encoded = base64.b64encode(plain.encode()).decode()
-            self._put_new({
-                "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-                "metadata": {
-                    "name": secret, "namespace": namespace, "finalizers": [COMPONENT_FINALIZER], "ownerReferences": [owner_reference(owner)],
-                    "labels": {**self._labels(obj, component), "apps.kubeblocks.io/system-account": account},
-                },
-                "data": {"username": base64.b64encode(user.encode()).decode(), "password": encoded},
-            })
+            self._put_new(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Secret",
+                    "type": "Opaque",
+                    "metadata": {
+                        "name": secret,
+                        "namespace": namespace,
+                        "finalizers": [COMPONENT_FINALIZER],
+                        "ownerReferences": [owner_reference(owner)],
+                        "labels": {**self._labels(obj, component), "apps.kubeblocks.io/system-account": account},
+                    },
+                    "data": {"username": base64.b64encode(user.encode()).decode(), "password": encoded},
+                }
+            )
         return True
 
     def _say_once(self, about: Json, message: str) -> None:
@@ -384,28 +433,46 @@ class KubeBlocksOperator:
         full, labels = f"{obj['metadata']['name']}-{component['name']}", self._labels(obj, component)
         for suffix, ports, role, headless in definition.services:
             selector = {**labels, "apps.kubeblocks.io/release-phase": "stable", **({"kubeblocks.io/role": role} if role else {})}
-            self._put_new({
-                "apiVersion": "v1", "kind": "Service",
-                "metadata": {"name": f"{full}-{suffix}" if suffix else full, "namespace": obj["metadata"]["namespace"], "labels": labels,
-                             "finalizers": [COMPONENT_FINALIZER], "ownerReferences": [owner_reference(owner)]},
-                "spec": {"selector": selector, "ports": [{"name": name, "port": port, "targetPort": name} for name, port in ports],
-                         **({"clusterIP": "None"} if headless else {})},
-            })
+            self._put_new(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Service",
+                    "metadata": {
+                        "name": f"{full}-{suffix}" if suffix else full,
+                        "namespace": obj["metadata"]["namespace"],
+                        "labels": labels,
+                        "finalizers": [COMPONENT_FINALIZER],
+                        "ownerReferences": [owner_reference(owner)],
+                    },
+                    "spec": {
+                        "selector": selector,
+                        "ports": [{"name": name, "port": port, "targetPort": name} for name, port in ports],
+                        **({"clusterIP": "None"} if headless else {}),
+                    },
+                }
+            )
 
     # instances ------------------------------------------------------------------------------
 
     def _template(self, obj: Json, component: Json, definition: Definition) -> Json:
         containers = copy.deepcopy(list(definition.containers)) or [{"name": component["name"], "image": "docker.io/local/none:0"}]
         for index, container in enumerate(containers):
-            container["resources"] = copy.deepcopy(component.get("resources") or {}) if index == 0 else {
-                "limits": {"cpu": "0", "memory": "0"}, "requests": {"cpu": "0", "memory": "0"}}
+            container["resources"] = (
+                copy.deepcopy(component.get("resources") or {})
+                if index == 0
+                else {"limits": {"cpu": "0", "memory": "0"}, "requests": {"cpu": "0", "memory": "0"}}
+            )
             for mount in [item for item in container.get("volumeMounts") or [] if not self._volume_known(component, item["name"])]:
                 container["volumeMounts"].remove(mount)
         return {
-            "metadata": {"labels": {
-                "app.kubernetes.io/component": definition.name, **self._labels(obj, component), "apps.kubeblocks.io/release-phase": "stable",
-                "apps.kubeblocks.io/service-version": component["serviceVersion"],
-            }},
+            "metadata": {
+                "labels": {
+                    "app.kubernetes.io/component": definition.name,
+                    **self._labels(obj, component),
+                    "apps.kubeblocks.io/release-phase": "stable",
+                    "apps.kubeblocks.io/service-version": component["serviceVersion"],
+                }
+            },
             "spec": {"serviceAccountName": f"kb-{definition.name}", "containers": containers},
         }
 
@@ -420,25 +487,54 @@ class KubeBlocksOperator:
         if component is None or owner is None:
             return
         full, labels = f"{cluster}-{name}", self._labels(obj, component)
-        made = self._put_new({
-            "apiVersion": "workloads.kubeblocks.io/v1", "kind": "InstanceSet",
-            "metadata": {"name": full, "namespace": namespace, "labels": labels, "ownerReferences": [owner_reference(owner)],
-                         "finalizers": [COMPONENT_FINALIZER, "instanceset.workloads.kubeblocks.io/finalizer"],
-                         "annotations": {"kubeblocks.io/crd-api-version": "workloads.kubeblocks.io/v1"}},
-            "spec": {"replicas": component.get("replicas", 1), "selector": {"matchLabels": labels}, "roles": [{"name": role} for role in definition.roles],
-                     "template": self._template(obj, component, definition)},
-        })
-        ports = [(item.get("name") or str(item["containerPort"]), item["containerPort"]) for container in definition.containers
-                 for item in container.get("ports") or []]
+        made = self._put_new(
+            {
+                "apiVersion": "workloads.kubeblocks.io/v1",
+                "kind": "InstanceSet",
+                "metadata": {
+                    "name": full,
+                    "namespace": namespace,
+                    "labels": labels,
+                    "ownerReferences": [owner_reference(owner)],
+                    "finalizers": [COMPONENT_FINALIZER, "instanceset.workloads.kubeblocks.io/finalizer"],
+                    "annotations": {"kubeblocks.io/crd-api-version": "workloads.kubeblocks.io/v1"},
+                },
+                "spec": {
+                    "replicas": component.get("replicas", 1),
+                    "selector": {"matchLabels": labels},
+                    "roles": [{"name": role} for role in definition.roles],
+                    "template": self._template(obj, component, definition),
+                },
+            }
+        )
+        ports = [
+            (item.get("name") or str(item["containerPort"]), item["containerPort"])
+            for container in definition.containers
+            for item in container.get("ports") or []
+        ]
         if ports:
-            self._put_new({
-                "apiVersion": "v1", "kind": "Service",
-                "metadata": {"name": f"{full}-headless", "namespace": namespace, "ownerReferences": [owner_reference(made)], "labels": {
-                    "app.kubernetes.io/managed-by": "kubeblocks", "workloads.kubeblocks.io/instance": full,
-                    "workloads.kubeblocks.io/managed-by": "InstanceSet"}},
-                "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": {**labels, "apps.kubeblocks.io/release-phase": "stable"},
-                         "ports": [{"name": label, "port": port, "targetPort": port} for label, port in ports]},
-            })
+            self._put_new(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Service",
+                    "metadata": {
+                        "name": f"{full}-headless",
+                        "namespace": namespace,
+                        "ownerReferences": [owner_reference(made)],
+                        "labels": {
+                            "app.kubernetes.io/managed-by": "kubeblocks",
+                            "workloads.kubeblocks.io/instance": full,
+                            "workloads.kubeblocks.io/managed-by": "InstanceSet",
+                        },
+                    },
+                    "spec": {
+                        "clusterIP": "None",
+                        "publishNotReadyAddresses": True,
+                        "selector": {**labels, "apps.kubeblocks.io/release-phase": "stable"},
+                        "ports": [{"name": label, "port": port, "targetPort": port} for label, port in ports],
+                    },
+                }
+            )
 
         def alter(current: Json) -> None:
             states = current["status"].setdefault("components", {})
@@ -471,19 +567,28 @@ class KubeBlocksOperator:
     def _member(self, component: Json, owner: Json, name: str) -> None:
         namespace, template = owner["metadata"]["namespace"], owner["spec"]["template"]
         labels = {
-            "apps.kubeblocks.io/pod-name": name, "workloads.kubeblocks.io/instance": owner["metadata"]["name"],
-            "workloads.kubeblocks.io/managed-by": "InstanceSet", "controller-revision-hash": "59b887c76c",
+            "apps.kubeblocks.io/pod-name": name,
+            "workloads.kubeblocks.io/instance": owner["metadata"]["name"],
+            "workloads.kubeblocks.io/managed-by": "InstanceSet",
+            "controller-revision-hash": "59b887c76c",
         }
         pod = pod_from(template, name, namespace, owner, labels)
         pod["spec"].update(hostname=name, subdomain=f"{owner['metadata']['name']}-headless")
         for claim in component.get("volumeClaimTemplates") or []:
             claimed = f"{claim['name']}-{name}"
-            self._put_new({
-                "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-                "metadata": {"name": claimed, "namespace": namespace, "ownerReferences": [owner_reference(owner)],
-                             "labels": {**pod["metadata"]["labels"], "apps.kubeblocks.io/vct-name": claim["name"]}},
-                "spec": copy.deepcopy(claim["spec"]),
-            })
+            self._put_new(
+                {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolumeClaim",
+                    "metadata": {
+                        "name": claimed,
+                        "namespace": namespace,
+                        "ownerReferences": [owner_reference(owner)],
+                        "labels": {**pod["metadata"]["labels"], "apps.kubeblocks.io/vct-name": claim["name"]},
+                    },
+                    "spec": copy.deepcopy(claim["spec"]),
+                }
+            )
             volumes = [volume for volume in pod["spec"].get("volumes") or [] if volume["name"] != claim["name"]]
             pod["spec"]["volumes"] = [*volumes, {"name": claim["name"], "persistentVolumeClaim": {"claimName": claimed}}]
         self.api.put(pod, manager=MANAGER)
@@ -491,7 +596,8 @@ class KubeBlocksOperator:
     def _pods(self, obj: Json, component: str) -> list[Json]:
         full = f"{obj['metadata']['name']}-{component}"
         return [
-            pod for pod in self.api.objects("Pod", obj["metadata"]["namespace"])
+            pod
+            for pod in self.api.objects("Pod", obj["metadata"]["namespace"])
             if pod["metadata"].get("labels", {}).get("workloads.kubeblocks.io/instance") == full and not pod["metadata"].get("deletionTimestamp")
         ]
 
@@ -552,7 +658,9 @@ class KubeBlocksOperator:
             return "Running", None
         reasons = _LATER["image"] + _LATER["crash"]
         bad = [
-            pod["metadata"]["name"] for pod in pods for state in (pod.get("status") or {}).get("containerStatuses") or []
+            pod["metadata"]["name"]
+            for pod in pods
+            for state in (pod.get("status") or {}).get("containerStatuses") or []
             if ((state.get("state") or {}).get("waiting") or {}).get("reason") in reasons
         ]
         if bad:
@@ -572,8 +680,13 @@ class KubeBlocksOperator:
                 {"type": "InstanceFailure", "status": "True", "reason": "InstanceFailure", "message": names, "lastTransitionTime": now()},
             ]
         with self._going():
-            self.api.edit("InstanceSet", owner["metadata"]["name"], owner["metadata"]["namespace"], manager=MANAGER, status={
-                "conditions": conditions, "observedGeneration": owner["metadata"]["generation"], "replicas": owner["spec"]["replicas"]})
+            self.api.edit(
+                "InstanceSet",
+                owner["metadata"]["name"],
+                owner["metadata"]["namespace"],
+                manager=MANAGER,
+                status={"conditions": conditions, "observedGeneration": owner["metadata"]["generation"], "replicas": owner["spec"]["replicas"]},
+            )
 
     def _conclude(self, obj: Json, states: Json) -> None:
         """The Cluster's own phase and its condition Ready."""
@@ -599,15 +712,21 @@ class KubeBlocksOperator:
             self._condition(obj, "Ready", "True", "ClusterReady", f"cluster {name} is ready", phase=phase, components=states)
         elif phase in ("Failed", "Abnormal"):
             bad = ",".join(sorted(component for component, state in states.items() if state.get("phase") == "Failed"))
-            self._condition(obj, "Ready", "False", "ComponentsNotReady", f"cluster {name} is NOT ready, unavailable components: {bad}",
-                            phase=phase, components=states)
+            self._condition(
+                obj, "Ready", "False", "ComponentsNotReady", f"cluster {name} is NOT ready, unavailable components: {bad}", phase=phase, components=states
+            )
         else:
             self._write_status(obj, lambda current: current["status"].update(phase=phase, components=states))
         for component, state in states.items():
             with self._going():
                 if state.get("phase"):
-                    self.api.edit("Component", f"{name}-{component}", obj["metadata"]["namespace"], manager=MANAGER,
-                                  status={"phase": state["phase"], "observedGeneration": 1, "message": state.get("message")})
+                    self.api.edit(
+                        "Component",
+                        f"{name}-{component}",
+                        obj["metadata"]["namespace"],
+                        manager=MANAGER,
+                        status={"phase": state["phase"], "observedGeneration": 1, "message": state.get("message")},
+                    )
         fresh = self.api.find("Cluster", name, obj["metadata"]["namespace"])
         if fresh is not None:
             self._create_components(fresh)
@@ -697,8 +816,11 @@ class KubeBlocksOperator:
                 for account in component.get("systemAccounts") or []:
                     ref = account.get("secretRef") or {}
                     if (ref.get("name"), ref.get("namespace") or obj["metadata"]["namespace"]) == (change.name, change.namespace):
-                        self._later(0.2, (obj["metadata"]["namespace"], obj["metadata"]["name"]),
-                                    lambda current, component=component: self._source_changed(current, component))  # type: ignore[misc]
+                        self._later(
+                            0.2,
+                            (obj["metadata"]["namespace"], obj["metadata"]["name"]),
+                            lambda current, component=component: self._source_changed(current, component),
+                        )  # type: ignore[misc]
 
     def _source_changed(self, obj: Json, component: Json) -> None:
         namespace, full = obj["metadata"]["namespace"], f"{obj['metadata']['name']}-{component['name']}"
@@ -765,13 +887,28 @@ class KubeBlocksOperator:
         spec = ops["spec"]
         cluster = self.api.find("Cluster", spec.get("clusterName", ""), namespace)
         kind = spec["type"]
-        section = spec.get({"Restart": "restart", "VerticalScaling": "verticalScaling", "HorizontalScaling": "horizontalScaling",
-                            "VolumeExpansion": "volumeExpansion", "Start": "start", "Stop": "stop"}.get(kind, ""), [])
+        section = spec.get(
+            {
+                "Restart": "restart",
+                "VerticalScaling": "verticalScaling",
+                "HorizontalScaling": "horizontalScaling",
+                "VolumeExpansion": "volumeExpansion",
+                "Start": "start",
+                "Stop": "stop",
+            }.get(kind, ""),
+            [],
+        )
         names = [item["componentName"] for item in section or []] if isinstance(section, list) else []
 
         def failed(reason: str, message: str) -> None:
-            self._ops_status(namespace, name, phase="Failed", progress="-/-", completionTimestamp=now(), conditions=[
-                {"type": "Validated", "status": "False", "reason": reason, "message": message, "lastTransitionTime": now()}])
+            self._ops_status(
+                namespace,
+                name,
+                phase="Failed",
+                progress="-/-",
+                completionTimestamp=now(),
+                conditions=[{"type": "Validated", "status": "False", "reason": reason, "message": message, "lastTransitionTime": now()}],
+            )
 
         if cluster is None:
             failed("ClusterNotFound", f'spec.clusterName: "{spec.get("clusterName")}" not found')
@@ -815,11 +952,25 @@ class KubeBlocksOperator:
             return
         status = obj.get("status") or {}
         settled = status.get("observedGeneration") == obj["metadata"]["generation"] and all(
-            state.get("upToDate") for state in (status.get("components") or {}).values())
+            state.get("upToDate") for state in (status.get("components") or {}).values()
+        )
         if settled and status.get("phase") == phase:
-            self._ops_status(namespace, name, phase="Succeed", progress="1/1", completionTimestamp=now(), conditions=[
-                {"type": "Succeed", "status": "True", "reason": "OpsRequestProcessedSuccessfully", "lastTransitionTime": now(),
-                 "message": f"Successfully processed the OpsRequest: {name} in Cluster: {cluster}"}])
+            self._ops_status(
+                namespace,
+                name,
+                phase="Succeed",
+                progress="1/1",
+                completionTimestamp=now(),
+                conditions=[
+                    {
+                        "type": "Succeed",
+                        "status": "True",
+                        "reason": "OpsRequestProcessedSuccessfully",
+                        "lastTransitionTime": now(),
+                        "message": f"Successfully processed the OpsRequest: {name} in Cluster: {cluster}",
+                    }
+                ],
+            )
         elif settled and status.get("phase") == "Failed":
             self._ops_status(namespace, name, phase="Failed", completionTimestamp=now())
         else:
