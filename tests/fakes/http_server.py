@@ -299,6 +299,8 @@ class Handler(BaseHTTPRequestHandler):
         return {"POST": "create", "PUT": "update", "PATCH": "patch"}[request.method]
 
     def _body(self, request: ApiRequest) -> Any:
+        if request.content_type == "application/vnd.kubernetes.protobuf":  # kubectl create and helm send it
+            raise errors.unsupported_media(["application/json", "application/yaml"])
         try:
             return json.loads(request.body) if request.body else {}
         except ValueError:
