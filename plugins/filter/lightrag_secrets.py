@@ -13,7 +13,7 @@ author:
 short_description: Which Secrets of others role lightrag is told to use
 description:
   - Secrets that the options of role P(ragops.stack.lightrag#role) refer to and that the role does not make.
-  - Those of databases and of the model endpoint are left out, since their roles may not have made them yet.
+  - Those of databases and of a model endpoint that follow in the same play are left out, since they are not there yet.
 positional: _input
 options:
   _input:
@@ -44,7 +44,7 @@ from ansible_collections.ragops.stack.plugins.plugin_utils._lightrag import Conf
 def lightrag_secrets(raw: Mapping[str, Any]) -> list[dict[str, str]]:
     """The filter."""
     config = Config.read(raw)
-    return given_secrets(config, own={config.secret_env_name, config.own_secret})
+    return [{"name": name, "namespace": config.namespace} for name in given_secrets(config)]
 
 
 class FilterModule:

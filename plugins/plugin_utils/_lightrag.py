@@ -8,6 +8,7 @@ The tables here and in _lightrag_options are the only places that know LightRAG'
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -112,7 +113,8 @@ class Config:
     network_env: dict[str, str] = field(default_factory=dict)
     secret_env: list[str] = field(default_factory=list)
     secret_env_name: str = ""
-    own_secret: str = ""  # of the generated keys
+    own_secrets: list[str] = field(default_factory=list)
+    secrets_found: list[dict[str, Any]] | None = None  # as preflight_info returns them
     env_from_secret: dict[str, dict[str, str]] = field(default_factory=dict)
     mounts: list[str] = field(default_factory=list)
 
@@ -298,15 +300,24 @@ def _credentials(connection: Mapping[str, Any]) -> tuple[dict[str, str] | None, 
     )
 
 
-def given_secrets(config: Config, own: set[str]) -> list[dict[str, str]]:
-    """Secrets that the options refer to and the role does not make, each once, in the terms of preflight_info."""
-    names = {item["valueFrom"]["secretKeyRef"]["name"] for item in environment(_without_databases(config)) if "valueFrom" in item}
-    return [{"name": name, "namespace": config.namespace} for name in sorted(names - own)]
+def given_secrets(config: Config) -> dict[str, list[str]]:
+    """Secrets that others made and the pod will refer to, with the keys it wants of them."""
+    wanted: dict[str, list[str]] = {}
+    for item in environment(_what_is_there(config)):
+        ref = item.get("valueFrom", {}).get("secretKeyRef")
+        if ref and ref["name"] not in config.own_secrets and ref["key"] not in wanted.setdefault(ref["name"], []):
+            wanted[ref["name"]].append(ref["key"])
+    return dict(sorted(wanted.items()))
 
 
-def _without_databases(config: Config) -> Config:
-    """Their Secrets are made by roles that have not run yet when this is asked."""
-    return replace(config, storage=dict.fromkeys(SLOTS, "files"), model={})
+def _what_is_there(config: Config) -> Config:
+    """Secrets of databases and models that follow in the same play are made by their roles, which have not run yet."""
+    there = {
+        slot: engine if engine not in config.follow and config.connections.get(engine) else "files"
+        for slot, engine in config.storage.items()
+        if engine in STORAGE_CLASSES and slot in STORAGE_CLASSES[engine]
+    }
+    return replace(config, storage=there, model={} if "model" in config.follow else config.model)
 
 
 # ---- what speaks against it --------------------------------------------------------------------------------
@@ -321,6 +332,7 @@ def problems(config: Config) -> list[str]:
         *_option_problems(config),
         *_model_problems(config),
         *_env_problems(config),
+        *_secret_problems(config),
     ]
 
 
@@ -423,7 +435,10 @@ def _option_problems(config: Config) -> Iterator[str]:
 
 def _value_problems(where: str, option: Option | None, value: Any) -> Iterator[str]:
     if option is None:
-        yield f"{where} is no option of this role. See its README, or use lightrag_env for variables it does not know."
+        group, _dot, name = where.rpartition(".")
+        near = difflib.get_close_matches(name, GROUPS.get(group.removeprefix("lightrag_"), ROLE_OPTIONS), 1)
+        hint = f"Did you mean {near[0]}?" if near else "Its options are in the role's argument_specs; use lightrag_env for other variables."
+        yield f"{where} is no option of this role. {hint}"
     elif value is None:
         return
     elif value == "" or value == []:
@@ -535,3 +550,21 @@ def _env_problems(config: Config) -> Iterator[str]:
             yield f"{name} cannot be set: {REFUSED_ENV[name]}."
         elif name in MANAGED:
             yield f"{name} is set by the role: {MANAGED[name]}."
+
+
+def _secret_problems(config: Config) -> Iterator[str]:
+    """Once preflight has looked: a pod that refers to a missing Secret or key never starts."""
+    if config.secrets_found is None:
+        return
+    found = {secret["name"]: secret for secret in config.secrets_found}
+    for name, keys in given_secrets(config).items():
+        secret = found.get(name, {})
+        if not secret.get("readable", True):
+            continue
+        if not secret.get("exists"):
+            yield f"Secret {config.namespace}/{name} does not exist, and LightRAG's pod would not start without it. Create it, or correct the reference."
+            continue
+        lacking = [key for key in keys if key not in secret.get("keys", []) or key in secret.get("empty_keys", [])]
+        if lacking:
+            has = ", ".join(secret.get("keys", [])) or "none"
+            yield f"Secret {config.namespace}/{name} has nothing in {', '.join(lacking)} (its keys: {has}). Fill it, or correct the reference."

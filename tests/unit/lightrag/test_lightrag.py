@@ -229,10 +229,30 @@ def test_workers_run_under_gunicorn_only() -> None:
 
 
 def test_given_secrets_are_those_of_others() -> None:
-    config = Config.read(
-        raw(groups={"cloud": {"jina_api_key_secret": {"name": "mine", "key": "k"}}}, env_from_secret={"X": {"name": "also", "key": "k"}})
-    )
-    assert [item["name"] for item in given_secrets(config, {"rag-lightrag-api"})] == ["also", "mine"]
+    changes: dict[str, Any] = {
+        "groups": {"cloud": {"jina_api_key_secret": {"name": "mine", "key": "k"}}},
+        "env_from_secret": {"X": {"name": "also", "key": "k"}},
+        "own_secrets": ["rag-lightrag-api", "rag-lightrag-postgresql"],
+    }
+    assert given_secrets(Config.read(raw(**changes))) == {
+        "also": ["k"],
+        "mine": ["k"],
+        "neo": ["password", "username"],
+        "rag-model": ["api-key"],
+    }
+    assert list(given_secrets(Config.read(raw(**changes, follow=["neo4j", "postgresql", "model"])))) == ["also", "mine"]
+    assert list(given_secrets(Config.read(raw(**changes, connections={}, follow=["neo4j", "postgresql"])))) == ["also", "mine", "rag-model"]
+
+
+def test_secrets_that_are_not_there() -> None:
+    changes: dict[str, Any] = {"own_secrets": ["rag-lightrag-api", "rag-lightrag-postgresql"], "namespace": "rag"}
+    neo = {"name": "neo", "exists": True, "readable": True, "keys": ["password", "username"], "empty_keys": []}
+    model = {"name": "rag-model", "exists": True, "readable": True, "keys": ["api-key"], "empty_keys": []}
+    assert found(**changes, secrets_found=[neo, model]) == []
+    assert "Secret rag/rag-model does not exist" in only(**changes, secrets_found=[neo, {**model, "exists": False, "keys": []}])
+    assert "has nothing in api-key (its keys: key)" in only(**changes, secrets_found=[neo, {**model, "keys": ["key"]}])
+    assert "has nothing in api-key" in only(**changes, secrets_found=[neo, {**model, "empty_keys": ["api-key"]}])
+    assert found(**changes, secrets_found=[neo, {"name": "rag-model", "exists": False, "readable": False}]) == []
 
 
 # ---- refusals ----------------------------------------------------------------------------------------------
@@ -286,6 +306,8 @@ def test_unknown_engine_and_slot() -> None:
         ({"model": {**MODEL, "embedding_dim": 5000}, "groups": {"postgresql": {"vector_index_type": "HNSW_HALFVEC"}}}, "limit of 4000"),
         ({"groups": {"server": {"webui_title": ""}}}, "lightrag_server.webui_title is empty"),
         ({"groups": {"server": {"wibble": 1}}}, "lightrag_server.wibble is no option"),
+        ({"groups": {"query": {"topk": 1}}}, "Did you mean top_k?"),
+        ({"llm_roles": {"query": {"modell": "x"}}}, "Did you mean model?"),
         ({"groups": {"server": {"log_level": "loud"}}}, "lightrag_server.log_level is 'loud'"),
         ({"groups": {"query": {"top_k": "many"}}}, "TOP_K must be a whole number"),
         ({"groups": {"auth": {"whitelist_paths": ["/docs"]}}}, "lacks /health"),
