@@ -20,6 +20,7 @@ CAP_SYS_RESOURCE = 24
 WRAPPER = Path("/usr/local/sbin/runc-bounded")
 CONFIG = Path("/etc/docker/daemon.json")
 LOG = Path("/var/log/dockerd.log")
+PID = Path("/run/docker.pid")
 PACKAGES = {
     "docker": "docker.io",
     "dockerd": "docker.io",
@@ -36,14 +37,13 @@ def answers() -> bool:
 def ensure(paths: Paths, progress: Progress) -> None:
     """Have a daemon that answers and can run privileged containers. It is left running for good."""
     if answers():
-        ensure_wrapper(paths, running=True)
+        ensure_wrapper(paths)
         return
     if os.geteuid() != 0:
         raise LocalError(
             "Docker does not answer",
             "start Docker (or add yourself to its group), or give a cluster: RAGOPS_KUBECONFIG=FILE",
         )
-    log = Log(paths.logs / "engine.log")
     if not shutil.which("dockerd"):
         if not debian.is_debian():
             raise LocalError(
@@ -52,10 +52,11 @@ def ensure(paths: Paths, progress: Progress) -> None:
             )
         progress.started("docker", "install Docker from Debian's packages")
         began = time.monotonic()
-        debian.ensure_programs(PACKAGES, log, "a local cluster")
+        debian.ensure_programs(PACKAGES, Log(paths.logs / "engine.log"), "a local cluster")
         progress.done("docker", time.monotonic() - began)
-    ensure_wrapper(paths, running=False)
-    start(progress)
+    ensure_wrapper(paths)
+    if not answers():
+        start(progress)
 
 
 def start(progress: Progress) -> None:
@@ -76,8 +77,8 @@ def start(progress: Progress) -> None:
     raise LocalError("the Docker daemon did not start within 60 s:\n" + "\n".join(tail(LOG)), f"see {LOG}")
 
 
-def ensure_wrapper(paths: Paths, *, running: bool) -> None:
-    """Where this host may never hold CAP_SYS_RESOURCE, runc must not be asked for it (see images/runc-bounded)."""
+def ensure_wrapper(paths: Paths) -> None:
+    """Where this host may never hold CAP_SYS_RESOURCE, runc must not be asked for it (see engine/runc-bounded)."""
     if may_hold(CAP_SYS_RESOURCE) or os.geteuid() != 0:
         return
     if not shutil.which("jq"):
@@ -89,14 +90,14 @@ def ensure_wrapper(paths: Paths, *, running: bool) -> None:
         fresh.chmod(0o755)
         fresh.replace(WRAPPER)
     config = json.loads(CONFIG.read_text()) if CONFIG.exists() else {}
-    if config.get("default-runtime") == "bounded":
-        return
-    config.setdefault("runtimes", {})["bounded"] = {"path": str(WRAPPER)}
-    config["default-runtime"] = "bounded"
-    CONFIG.parent.mkdir(parents=True, exist_ok=True)
-    CONFIG.write_text(json.dumps(config, indent=1) + "\n")
-    if running:  # a reload takes the runtimes over without touching a container
-        os.kill(int(Path("/run/docker.pid").read_text()), signal.SIGHUP)
+    if config.get("default-runtime") != "bounded":
+        config.setdefault("runtimes", {})["bounded"] = {"path": str(WRAPPER)}
+        config["default-runtime"] = "bounded"
+        CONFIG.parent.mkdir(parents=True, exist_ok=True)
+        CONFIG.write_text(json.dumps(config, indent=1) + "\n")
+    code, runtime, _err = quiet(["docker", "info", "-f", "{{.DefaultRuntime}}"])
+    if code == 0 and runtime.strip() not in {"", "bounded"} and PID.exists():
+        os.kill(int(PID.read_text()), signal.SIGHUP)  # takes the runtimes over without touching a container
         time.sleep(1)
 
 
