@@ -73,8 +73,10 @@ def up(session: Session) -> None:
         node_image = session.plan.node_tag
         wanted = session.plan.workloads()
     else:
-        kind_binary(session)
         node_image = session.plan.pins.text("stock", "node_image")
+        found, why = modes.have_image(node_image, Docker().ids())
+        if not found:
+            raise LocalError(f"mode stock needs the image {node_image}: {why}", "load it into Docker, or use RAGOPS_LOCAL_MODE=built")
         wanted = []
     fresh = have_cluster(session, choice.mode, node_image, wanted)
     session.cluster.save_kubeconfig(session.paths.kubeconfig)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Neo4j Community from Maven Central jars. NEO4J_AUTH=neo4j/PASSWORD (or none, or NEO4J_AUTH_FILE); NEO4J_server_memory_heap_max__size=... -> neo4j.conf
+# Neo4j Community from its jars. NEO4J_AUTH=neo4j/PASSWORD (or none, or NEO4J_AUTH_FILE); NEO4J_<setting>=... goes into neo4j.conf.
 set -euo pipefail; umask 077
 H=/var/lib/neo4j C=/var/lib/neo4j/conf
 [ "${1:-neo4j}" = neo4j ] || exec "$@"
