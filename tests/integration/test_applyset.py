@@ -177,8 +177,9 @@ def test_time_is_up(workloads: Workloads, call: Call) -> None:
 
 def test_a_lost_api_server_during_the_wait_is_survived(api: FakeKubeApi, workloads: Workloads, call: Call) -> None:
     workloads.fail("web", "NotReady")
-    api.later(0.3, lambda: api.fault(times=6, drop=True))
-    api.later(1.5, lambda: workloads.heal("web"))
+    # Only once the wait is on: its first pod is there.
+    api.on(lambda change: api.fault(times=6, drop=True), "ADDED", "Pod")
+    api.later(3, lambda: workloads.heal("web"))
     assert operations(call("applyset", name="set", namespace="demo", objects=[web()], wait_timeout=30)) == {"Deployment web": "created"}
 
 
