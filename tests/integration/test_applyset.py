@@ -175,11 +175,15 @@ def test_time_is_up(workloads: Workloads, call: Call) -> None:
     assert "not ready after 1 seconds (0/1 available" in result["msg"]
 
 
-def test_a_lost_api_server_during_the_wait_is_survived(api: FakeKubeApi, workloads: Workloads, call: Call) -> None:
+def test_a_lost_api_server_during_the_wait_is_survived(api: FakeKubeApi, workloads: Workloads, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     workloads.fail("web", "NotReady")
-    # Only once the wait is on: its first pod is there.
-    api.on(lambda change: api.fault(times=6, drop=True), "ADDED", "Pod")
-    api.later(3, lambda: workloads.heal("web"))
+
+    def lose_it_first(*args: Any, **options: Any) -> None:
+        api.fault(times=6, drop=True)
+        api.later(2, lambda: workloads.heal("web"))
+        _wait.wait_for(*args, **options)
+
+    monkeypatch.setattr("ansible_collections.ragops.stack.plugins.modules.applyset.wait_for", lose_it_first)
     assert operations(call("applyset", name="set", namespace="demo", objects=[web()], wait_timeout=30)) == {"Deployment web": "created"}
 
 
