@@ -194,6 +194,8 @@ def chart_version_of(chart_ref: str, chart_version: str) -> str:
     """Version of the chart that would be installed; a chart on this machine says it itself."""
     import yaml
 
+    if not chart_ref:
+        return chart_version
     path = Path(chart_ref)
     try:
         if path.is_dir():
