@@ -47,6 +47,9 @@ def main(argv: list[str]) -> int:
     except LocalError as error:
         explain(error, progress)
         return 1
+    except BrokenPipeError:  # whoever read our lines has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         shell.cancel_all()
         progress.error("interrupted: what was finished is kept, run it again to go on")
