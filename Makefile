@@ -48,4 +48,4 @@ build: tools ## Build the collection's tarball
 	@.venv/bin/ansible-galaxy collection build --force
 
 clean: ## Remove what was built in this tree
-	rm -rf .venv .venv-next .ansible .cache .mypy_cache .pytest_cache .ruff_cache collections tests/output ragops-stack-*.tar.gz
+	rm -rf .venv .venv-next .ansible .cache .mypy_cache .pytest_cache .ruff_cache tests/output ragops-stack-*.tar.gz

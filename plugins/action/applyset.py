@@ -4,7 +4,7 @@
 
 """Runs a module of the collection and shows its progress lines while it waits.
 
-meta/runtime.yml routes every module that waits to this one plugin. Finding kubeconfig files beside the
+Every other module links to this one file, so that each shows its progress. Finding kubeconfig files beside the
 play and decrypting vaulted ones is kubernetes.core's work, whose action plugin this extends.
 """
 

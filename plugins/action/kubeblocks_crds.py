@@ -1,0 +1,1 @@
+applyset.py
