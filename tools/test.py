@@ -65,7 +65,7 @@ def lint(result: Result) -> None:
     commands = [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
-        ["mypy", "plugins/modules", "plugins/module_utils", "tests/fakes", "tools"],
+        ["mypy", "plugins", "local", "tests/fakes", "tools"],
         ["yamllint", "--strict", "."],
         ["ansible-lint", "--profile", "production", "--offline"],
         ["antsibull-changelog", "lint"],
