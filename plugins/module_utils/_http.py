@@ -79,9 +79,9 @@ def _parsed(data: bytes) -> Any:
 
 
 @contextlib.contextmanager
-def application(api: Api, params: dict[str, Any], headers: dict[str, str]) -> Iterator[HttpClient]:
-    """A client for what ``url`` or ``namespace`` + ``service`` + ``port`` name."""
-    if params.get("url"):
+def application(api: Api | None, params: dict[str, Any], headers: dict[str, str]) -> Iterator[HttpClient]:
+    """A client for what ``url`` or ``namespace`` + ``service`` + ``port`` name; only a Service needs the cluster."""
+    if api is None or params.get("url"):
         yield HttpClient(params["url"], headers=headers, validate_certs=params["app_validate_certs"], ca_path=params["app_ca_path"])
         return
     with forwarded(api, params["namespace"], service=params["service"], port=params["port"]) as forwarder:

@@ -50,10 +50,9 @@ class Server:
         self._session, self._stack = session, contextlib.ExitStack()
 
     def __enter__(self) -> LightRag:
-        params, api = self._session.params, Api(self._session.dynamic)
-        key = params["app_key"]
-        if params["app_key_secret"]:
-            secret = params["app_key_secret"]
+        params, key, secret = self._session.params, self._session.params["app_key"], self._session.params["app_key_secret"]
+        api = Api(self._session.dynamic) if params["service"] or secret else None
+        if secret and api:
             key = secret_values(api, params["namespace"], secret["name"], [secret["key"]])[secret["key"]]
         client = self._stack.enter_context(application(api, params, {"X-API-Key": key} if key else {}))
         return LightRag(client, self._session.progress.say)

@@ -10,6 +10,7 @@ import copy
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -30,16 +31,18 @@ class Session:
 
     params: dict[str, Any]
     check_mode: bool
-    client: Any  # kubernetes.core's K8SClient; .client is the dynamic client
     warn: Callable[[str], None]
+    login: Callable[[], Any]  # makes kubernetes.core's client
     progress: Progress = field(default_factory=Progress)
 
-    @property
+    @cached_property
     def dynamic(self) -> Any:
-        return self.client.client
+        """The dynamic client; made on first use, since an application behind a URL needs no cluster."""
+        return self.login().client
 
-    def resource(self, kind: str, api_version: str) -> Any:
-        return self.client.resource(kind, api_version)
+    @property
+    def host(self) -> str:
+        return str(self.dynamic.configuration.host) if "dynamic" in self.__dict__ else ""
 
 
 def argument_spec(**options: Any) -> dict[str, Any]:
@@ -57,16 +60,13 @@ def run_module(options: dict[str, Any], execute: Callable[[Session], dict[str, A
     """Run ``execute`` with a session; every exception ends as one message with cause and remedy."""
     rules.setdefault("supports_check_mode", True)
     module = AnsibleK8SModule(module_class=AnsibleModule, argument_spec=argument_spec(**options), **rules)
-    host = ""
+    session = Session(params=module.params, check_mode=module.check_mode, warn=module.warn, login=lambda: get_api_client(module=module))
     try:
-        client = get_api_client(module=module)
-        host = client.configuration.host
-        session = Session(params=module.params, check_mode=module.check_mode, client=client, warn=module.warn)
         result = execute(session)
     except RagopsError as exc:
         module.fail_json(msg=str(exc), **exc.details)  # foreign words in it were redacted where they came in
     except Exception as exc:
-        reason, remedy = explain_exception(exc, host)
+        reason, remedy = explain_exception(exc, session.host)
         text = f"Failed to talk to the cluster: {reason}. {remedy}".strip()
         module.fail_json(msg=redact_text(text), exception=redact_text(traceback.format_exc()))
     else:

@@ -91,6 +91,11 @@ def test_a_wrong_key_and_a_wrong_server_are_told_apart(rag: FakeLightRag, call: 
     assert "Is the application running there" in nobody["msg"]
 
 
+def test_a_server_behind_a_url_needs_no_cluster(api: FakeKubeApi, rag: FakeLightRag, target: dict[str, Any], call: Call) -> None:
+    api.stop()
+    assert call("rag_proof", **target)["proof"]["reference"]
+
+
 def test_a_broken_server_is_named(rag: FakeLightRag, target: dict[str, Any], call: Call) -> None:
     rag.broken_status = 500
     assert "See LightRAG's log" in call("lightrag_query", query="who?", **target)["msg"]
