@@ -54,6 +54,7 @@ STOP_WORDS = frozenset(
 
 # ---- words -------------------------------------------------------------------------------------------------
 
+
 def content_words(text: str) -> list[str]:
     """Lower-case words that carry meaning, in order; a plural counts as its singular."""
     words = (_singular(word) for word in re.findall(r"\w+", text.lower()))
@@ -87,6 +88,7 @@ def names(text: str) -> list[str]:
 
 # ---- embeddings --------------------------------------------------------------------------------------------
 
+
 def embed(text: str, dim: int) -> list[float]:
     """A hashed bag of words of length 1."""
     vector = [0.0] * dim
@@ -106,6 +108,7 @@ def to_base64(vector: list[float]) -> str:
 
 
 # ---- the context of a prompt -------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class Passage:
@@ -172,6 +175,7 @@ def split_prompt(messages: list[tuple[str, str]]) -> tuple[str, str]:
 
 # ---- answers -----------------------------------------------------------------------------------------------
 
+
 def answer(context: str, question: str) -> str:
     """The sentences of the context that share the most words with the question, and their references."""
     asked = set(content_words(question))
@@ -221,10 +225,7 @@ def extraction(prompt: str, as_json: bool) -> str:
         return json.dumps(
             {
                 "entities": [{"name": name, "type": "Other", "description": said} for name, said in entities.items()],
-                "relationships": [
-                    {"source": one, "target": two, "keywords": "named together", "description": said}
-                    for (one, two), said in relations.items()
-                ],
+                "relationships": [{"source": one, "target": two, "keywords": "named together", "description": said} for (one, two), said in relations.items()],
             },
             ensure_ascii=False,
         )
@@ -258,6 +259,7 @@ def reply(messages: list[tuple[str, str]]) -> str:
 
 
 # ---- HTTP --------------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -353,10 +355,7 @@ def embeddings(payload: dict[str, Any], settings: Settings) -> dict[str, Any]:
     return {
         "object": "list",
         "model": payload.get("model") or settings.embedding_model,
-        "data": [
-            {"object": "embedding", "index": index, "embedding": to_base64(vector) if packed else vector}
-            for index, vector in enumerate(vectors)
-        ],
+        "data": [{"object": "embedding", "index": index, "embedding": to_base64(vector) if packed else vector} for index, vector in enumerate(vectors)],
         "usage": {"prompt_tokens": usage["prompt_tokens"], "total_tokens": usage["prompt_tokens"]},
     }
 
