@@ -96,7 +96,7 @@ def _talk(socket: Any, stdin: bytes, timeout: float) -> ExecResult:
     output: dict[int, bytearray] = {_STDOUT: bytearray(), _STDERR: bytearray(), _ERROR: bytearray()}
     for start in range(0, len(stdin), _CHUNK):
         socket.send(bytes([_STDIN]) + stdin[start : start + _CHUNK], opcode=ABNF.OPCODE_BINARY)
-    if stdin and str(getattr(socket, "subprotocol", None) or "").startswith("v5"):
+    if stdin and _protocol(socket).startswith("v5"):
         socket.send(bytes([_CLOSE, _STDIN]), opcode=ABNF.OPCODE_BINARY)
     while True:
         # The exit status may overtake the last output: read on until the server closes, but not for long.
@@ -117,6 +117,12 @@ def _talk(socket: Any, stdin: bytes, timeout: float) -> ExecResult:
         if len(data) > 1 and data[0] in output:
             output[data[0]] += data[1:]
     return ExecResult(exit_code(bytes(output[_ERROR])), output[_STDOUT].decode("utf-8", "replace"), output[_STDERR].decode("utf-8", "replace"))
+
+
+def _protocol(socket: Any) -> str:
+    """What the server chose; websocket-client keeps it only among the headers when it was not told what to expect."""
+    headers = {str(k).lower(): str(v) for k, v in (socket.getheaders() or {}).items()}
+    return headers.get("sec-websocket-protocol", "")
 
 
 def exit_code(status: bytes) -> int:

@@ -85,17 +85,26 @@ class Administrator:
         self._stack.close()
 
 
-def server_is_planned(session: Session) -> bool:
-    """In check mode: whether the server is missing only because an earlier task did not really run."""
+PLANNED, PLANNED_WITH_DATA = "planned", "planned with data"
+
+
+def planned_server(session: Session) -> str:
+    """In check mode: whether the server is missing only because an earlier task did not really run, or "".
+
+    A volume that a removed server left has its databases in it, so nothing will have to be made.
+    """
     if not session.check_mode:
-        return False
+        return ""
     params, api = session.params, Api(session.dynamic)
     target = params["connection"] or params
     if (params["connection"] or {}).get("provider") == "external" or not target.get("cluster"):
-        return False
+        return ""
     standalone = (params["connection"] or {}).get("provider") == "standalone"
-    kind = "StatefulSet" if standalone else "Cluster"
-    return not api.knows(kind) or api.get(kind, target["cluster"], target["namespace"]) is None
+    kind, name, namespace = "StatefulSet" if standalone else "Cluster", target["cluster"], target["namespace"]
+    if api.knows(kind) and api.get(kind, name, namespace) is not None:
+        return ""
+    claim = f"data-{name}-0" if standalone else f"data-{name}-{target.get('component') or 'postgresql'}-0"
+    return PLANNED if api.get("PersistentVolumeClaim", claim, namespace) is None else PLANNED_WITH_DATA
 
 
 # --- extensions ----------------------------------------------------------------------------------
@@ -212,6 +221,6 @@ def ensure_extensions(
     return results, queries
 
 
-def planned_extensions(extensions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def planned_extensions(extensions: list[dict[str, Any]], changed: bool) -> list[dict[str, Any]]:
     """What check mode says while the server itself is only planned."""
-    return [{"name": e["name"], "version": e["version"] or "", "prev_version": "", "changed": True} for e in extensions if e["state"] == "present"]
+    return [{"name": e["name"], "version": e["version"] or "", "prev_version": "", "changed": changed} for e in extensions if e["state"] == "present"]

@@ -139,13 +139,14 @@ from ansible_collections.ragops.stack.plugins.module_utils._module import Sessio
 from ansible_collections.ragops.stack.plugins.module_utils._postgresql import (
     ADMIN_DB,
     EXTENSION_OPTIONS,
+    PLANNED,
     TARGET_OPTIONS,
     TARGET_RULES,
     Administrator,
     Statement,
     ensure_extensions,
     planned_extensions,
-    server_is_planned,
+    planned_server,
 )
 from ansible_collections.ragops.stack.plugins.module_utils._psql import Psql, scram_verifier, verifier_matches
 from ansible_collections.ragops.stack.plugins.module_utils._redact import MASK
@@ -269,22 +270,23 @@ def absent(session: Session, psql: Psql) -> dict[str, Any]:
     }
 
 
-def planned(params: dict[str, Any]) -> dict[str, Any]:
+def planned(params: dict[str, Any], server: str) -> dict[str, Any]:
     """What check mode says while the server itself is only planned."""
-    created = params["state"] == "present"
+    created = params["state"] == "present" and server == PLANNED
     return {
         "changed": created,
         "queries": [],
         "database": {"name": params["name"], "created": created},
         "owner": {"name": params["owner"], "created": created, "password_changed": created},
-        "extensions": planned_extensions(params["extensions"]) if created else [],
+        "extensions": planned_extensions(params["extensions"], created) if params["state"] == "present" else [],
         "diff": {"before": "", "after": f"database {params['name']} owned by {params['owner']}\n" if created else ""},
     }
 
 
 def execute(session: Session) -> dict[str, Any]:
-    if server_is_planned(session):
-        return planned(session.params)
+    server = planned_server(session)
+    if server:
+        return planned(session.params, server)
     with Administrator(session) as psql:
         return present(session, psql) if session.params["state"] == "present" else absent(session, psql)
 

@@ -99,20 +99,22 @@ from typing import Any
 from ansible_collections.ragops.stack.plugins.module_utils._module import Session, run_module
 from ansible_collections.ragops.stack.plugins.module_utils._postgresql import (
     EXTENSION_OPTIONS,
+    PLANNED,
     TARGET_OPTIONS,
     TARGET_RULES,
     Administrator,
     ensure_extensions,
     planned_extensions,
-    server_is_planned,
+    planned_server,
 )
 
 
 def execute(session: Session) -> dict[str, Any]:
     params = session.params
-    if server_is_planned(session):
-        results = planned_extensions(params["extensions"])
-        return {"changed": bool(results), "extensions": results, "queries": [], "diff": diff(results)}
+    planned = planned_server(session)
+    if planned:
+        results = planned_extensions(params["extensions"], planned == PLANNED)
+        return {"changed": any(r["changed"] for r in results), "extensions": results, "queries": [], "diff": diff(results)}
     with Administrator(session, params["session_role"]) as psql:
         results, queries = ensure_extensions(psql, params["login_db"], params["extensions"], session.check_mode)
     return {"changed": bool(queries), "extensions": results, "queries": queries, "diff": diff(results)}
