@@ -131,15 +131,11 @@ class Api:
 
     def delete(self, kind: str, name: str, namespace: str | None, api_version: str | None = None, *, dry_run: bool = False) -> bool:
         """Delete in the background; False when it was already gone."""
+        options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if dry_run:
+            options["dryRun"] = ["All"]  # in the body: a server that gets one ignores ?dryRun=All
         try:
-            self.dynamic.delete(
-                self.resource(kind, api_version),
-                name=name,
-                namespace=namespace,
-                body={"propagationPolicy": "Background"},
-                dry_run="All" if dry_run else None,
-                serialize=False,
-            )
+            self.dynamic.delete(self.resource(kind, api_version), name=name, namespace=namespace, body=options, serialize=False)
         except Exception as exc:
             if http_status(exc) == 404:
                 return False

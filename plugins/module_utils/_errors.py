@@ -54,6 +54,9 @@ def http_status(exc: BaseException) -> int:
 
 def _connection_reason(exc: BaseException, host: str) -> tuple[str, str] | None:
     text = f"{type(exc).__name__}: {exc}"
+    pool = getattr(exc, "pool", None)  # urllib3 tells where, even when the client was never made
+    if not host and pool is not None:
+        host = f"{pool.scheme}://{pool.host}:{pool.port}"
     where = f"the API server {host}" if host else "the API server"
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return f"{where} shows a certificate that the kubeconfig's CA did not sign", "Renew the kubeconfig, or name the CA with ca_cert"

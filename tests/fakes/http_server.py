@@ -79,7 +79,8 @@ class ApiRequest:
 
     @property
     def dry_run(self) -> bool:
-        return "All" in self.query.get("dryRun", []) or b'"dryRun"' in self.body
+        asked = "All" in self.query.get("dryRun", []) and not (self.method == "DELETE" and self.body)
+        return asked or b'"dryRun"' in self.body
 
     @property
     def content_type(self) -> str:
@@ -311,6 +312,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _write(self, request: ApiRequest, subresource: str = "", body: Any = None) -> Write:
         dry = list(request.query.get("dryRun", []))
+        if request.method == "DELETE" and body:
+            dry = []  # a real server takes the options of a deletion from its body alone, when it has one
         if isinstance(body, dict) and isinstance(body.get("dryRun"), list):
             dry += body["dryRun"]
         if any(value != "All" for value in dry):
