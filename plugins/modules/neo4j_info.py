@@ -131,9 +131,7 @@ def is_planned(session: Session, api: Api, connection: dict[str, Any]) -> bool:
 def execute(session: Session) -> dict[str, Any]:
     connection, api, timeout = session.params["connection"], Api(session.dynamic), session.params["timeout"]
     if connection["provider"] == "external":
-        raise RagopsError(
-            "Failed to query Neo4j: its provider is external, and only a server of this cluster can be asked. Use a client of its own."
-        )
+        raise RagopsError("Failed to query Neo4j: its provider is external, and only a server of this cluster can be asked. Use a client of its own.")
     if not connection["secret"] or not connection["cluster"] or not connection["namespace"]:
         raise RagopsError("Failed to query Neo4j: connection needs namespace, cluster and secret. Pass the neo4j_connection that the role publishes.")
     if is_planned(session, api, connection):
