@@ -43,7 +43,10 @@ options:
         type: str
         required: true
       value:
-        description: Value to set. Without it a missing value is generated.
+        description: Secret value to set. Without this and O(keys[].text) a missing value is generated.
+        type: str
+      text:
+        description: Value that is no secret, such as a user name; unlike O(keys[].value) it is not masked elsewhere in the output.
         type: str
       length:
         description: Number of characters to generate.
@@ -72,7 +75,7 @@ EXAMPLES = r"""
     name: rag-lightrag-postgresql
     namespace: demo
     keys:
-      - {name: username, value: lightrag}
+      - {name: username, text: lightrag}
       - {name: password}
 
 - name: A key that comes from Ansible Vault
@@ -134,7 +137,7 @@ def missing_and_changed(keys: list[dict[str, Any]], data: dict[str, str]) -> tup
     write: dict[str, str] = {}
     generated: list[str] = []
     for key in keys:
-        name, value = key["name"], key["value"]
+        name, value = key["name"], key["value"] if key["text"] is None else key["text"]
         if value == "":
             raise RagopsError(f"Failed to set key {name}: its value is empty. Leave value out to have one generated, or give one.")
         if value is None and not data.get(name):
@@ -212,6 +215,7 @@ def main() -> None:
     keys = {
         "name": {"type": "str", "required": True},
         "value": {"type": "str", "no_log": True},
+        "text": {"type": "str"},
         "length": {"type": "int", "default": 32},
         "charset": {"type": "str", "choices": sorted(_CHARSETS), "default": "alphanumeric"},
     }
@@ -220,7 +224,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "namespace": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "keys": {"type": "list", "elements": "dict", "default": [], "options": keys, "no_log": False},
+            "keys": {"type": "list", "elements": "dict", "default": [], "options": keys, "mutually_exclusive": [("value", "text")], "no_log": False},
             "labels": {"type": "dict", "default": {}},
             "adopt": {"type": "bool", "default": False},
         },

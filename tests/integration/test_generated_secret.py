@@ -58,6 +58,12 @@ def test_a_given_value_is_kept_up_to_date_and_masked(api: FakeKubeApi, call: Cal
     assert "(changed)" in result["diff"]["after"]["data"]["api-key"]
 
 
+def test_a_user_name_is_no_secret(api: FakeKubeApi, call: Call) -> None:
+    result = call("generated_secret", name="bob-login", namespace="demo", keys=[{"name": "username", "text": "bob"}, {"name": "password"}])
+    assert result["secret"]["name"] == "bob-login", "not masked"
+    assert values(api, "bob-login")["username"] == "bob"
+
+
 def test_an_empty_value_is_refused(api: FakeKubeApi, call: Call) -> None:
     result = call("generated_secret", name="model", namespace="demo", keys=[{"name": "api-key", "value": ""}])
     assert result["msg"].startswith("Failed to set key api-key: its value is empty.")

@@ -179,9 +179,7 @@ def test_tls_of_the_databases() -> None:
     got = plain(connections={"postgresql": {**POSTGRESQL, "tls": True}, "neo4j": {**NEO4J, "tls": True}})
     assert got["POSTGRES_SSL_MODE"] == "require"
     assert got["NEO4J_URI"] == "bolt+s://neo.rag.svc:7687"
-    got = plain(
-        connections={"postgresql": {**POSTGRESQL, "tls": True}, "neo4j": NEO4J}, groups={"postgresql": {"ssl_mode": "verify-full"}}
-    )
+    got = plain(connections={"postgresql": {**POSTGRESQL, "tls": True}, "neo4j": NEO4J}, groups={"postgresql": {"ssl_mode": "verify-full"}})
     assert got["POSTGRES_SSL_MODE"] == "verify-full"
 
 
