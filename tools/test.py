@@ -171,13 +171,13 @@ def main() -> int:
     if wanted not in LANES:
         print(__doc__, file=sys.stderr)
         return 2
-    line = "stable" if wanted in ("lint", "cluster") else "all"
-    subprocess.run([sys.executable, "tools/setup_env.py", "--line", line], cwd=ROOT, check=True)
     OUT.mkdir(parents=True, exist_ok=True)
     if wanted == "all":
         log = OUT / "cluster-up.log"
         print(f"--- the local cluster comes up meanwhile, see {log.relative_to(ROOT)}", flush=True)
         threading.Thread(target=_up, args=(log,), daemon=True).start()
+    line = "stable" if wanted in ("lint", "cluster") else "all"
+    subprocess.run([sys.executable, "tools/setup_env.py", "--line", line], cwd=ROOT, check=True)
     result, start = Result(), time.monotonic()
     for lane in LANES[wanted]:
         lane(result)
