@@ -27,6 +27,7 @@ class Task:
     action: str
     at: float
     seconds: float
+    cpu: float
     ran: int
     skipped: int
     changed: int

@@ -95,7 +95,8 @@ def conditions(runs: list[Run], rounds: int, cluster: Cluster) -> str:
     return (
         f"Measured {datetime.now(tz=timezone.utc).date()} on {machine.describe()}, Kubernetes {version} on the same machine: one uncounted run of each, then\n"
         f"{rounds} counted in turns, the order turned around each time. Before each counted run others, the cluster itself among them,\n"
-        f"used {busy[0]:.0%} to {busy[-1]:.0%} of the processors (median {busy[len(busy) // 2]:.0%}). Figures are medians, with smallest and largest in brackets; ratios are taken pair by pair.\n"
+        f"used {busy[0]:.0%} to {busy[-1]:.0%} of the processors (median {busy[len(busy) // 2]:.0%}).\n"
+        "Figures are medians, with smallest and largest in brackets; ratios are taken pair by pair.\n"
         "Requests were counted in a run of their own, by a proxy between the command and the API server."
     )
 

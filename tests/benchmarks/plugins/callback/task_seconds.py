@@ -16,11 +16,18 @@ author: ragops.stack contributors (@ragops)
 
 import json
 import os
+import resource
 import time
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
+
+
+def _processor_seconds() -> float:
+    """Of Ansible itself and of its workers and modules that have ended; the last ones may count for the task that follows."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in usage)
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
@@ -44,6 +51,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             "action": task.action,
             "at": time.time(),
             "seconds": 0.0,
+            "cpu": _processor_seconds(),
             "ran": 0,
             "skipped": 0,
             "changed": 0,
@@ -80,5 +88,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def _close(self) -> None:
         if self._now is not None:
             self._now["seconds"] = time.time() - self._now["at"]
+            self._now["cpu"] = _processor_seconds() - self._now["cpu"]
             self._tasks.append(self._now)
         self._now = None
