@@ -69,7 +69,6 @@ def lint(result: Result) -> None:
         ["yamllint", "--strict", "."],
         ["ansible-lint", "--profile", "production", "--offline"],
         ["antsibull-changelog", "lint"],
-        ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."],
     ]
     for command in commands:
         start = time.monotonic()

@@ -162,7 +162,7 @@ def complete_from(url: str, live: dict[str, dict[str, Any]]) -> list[str]:
     names = []
     count = 0
     for name, metadata in live.items():
-        number, _, origin = annotation(metadata, SOURCE).partition(" ")
+        number, _space, origin = annotation(metadata, SOURCE).partition(" ")
         if origin == url and ours(metadata) and not metadata.get("deletionTimestamp"):
             names.append(name)
             count = int(number) if number.isdigit() else 0
@@ -263,7 +263,7 @@ def objects_left(reader: Reader, names: list[str]) -> dict[str, list[str]]:
     left: dict[str, list[str]] = {}
     served: dict[str, dict[str, str]] = {}
     for name in names:
-        plural, _, group = name.partition(".")
+        plural, _dot, group = name.partition(".")
         if group not in served:
             served[group] = {}
             for version in (reader.get(f"/apis/{group}") or {}).get("versions") or []:

@@ -36,7 +36,7 @@ def script(statement: str, parameters: dict[str, Any], database: str, username: 
 
 def answer(text: str) -> list[dict[str, Any]]:
     """Rows of the answer; raises with the server's own words."""
-    head, _, body = text.replace("\r\n", "\n").partition("\n\n")
+    head, _blank, body = text.replace("\r\n", "\n").partition("\n\n")
     status = head.split("\n", 1)[0]
     try:
         parsed = json.loads(body)

@@ -136,7 +136,7 @@ def served_crds(reader: Reader, names: Iterable[str]) -> dict[str, bool]:
     plurals: dict[str, set[str]] = {}
     result = {}
     for name in names:
-        plural, _, group = name.partition(".")
+        plural, _dot, group = name.partition(".")
         if group not in plurals:
             known: set[str] = set()
             for version in (reader.get(f"/apis/{group}") or {}).get("versions") or []:

@@ -1,4 +1,3 @@
-#!/bin/bash
 # Is the server ready? Logs in and runs a query over HTTP, with nothing but bash: the image's own client takes seconds to start.
 # A refused login counts as an answer, so that a changed password does not take the server out of service.
 set -u
