@@ -21,7 +21,8 @@ from tests.cluster.play import ROOT, SMALL, STATE, Player, local_variables
 
 HERE = Path(__file__).resolve().parent
 GUIDE = ROOT / "docs/use-in-your-playbooks.md"
-VENVS = [ROOT / ".venv", ROOT / ".venv-next"]
+# The newest first.
+VENVS = [ROOT / ".venv-next", ROOT / ".venv"]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,8 @@ def test_the_tarball_holds_what_is_needed_and_no_more(installed: Path) -> None:
     assert {"roles", "plugins", "playbooks", "meta", "README.md", "MANIFEST.json", "FILES.json"} <= top
     assert not top & {"local", "extensions", "tools", ".venv", ".venv-next", ".collections", ".git", "Makefile", "ansible.cfg", "collections"}
     assert not list(tree.rglob("__pycache__"))
-    assert not [p for p in tree.rglob("*") if p.is_symlink()]
+    links = [p for p in tree.rglob("*") if p.is_symlink()]
+    assert all(p.is_file() and p.resolve().is_relative_to(tree.resolve()) for p in links), "a link leads out of the collection"
     size = sum(p.stat().st_size for p in tree.rglob("*") if p.is_file())
     assert size < 5_000_000, f"{size} bytes"
 
@@ -127,12 +129,10 @@ def play_variable(name: str) -> str:
     return str(yaml.safe_load(first_play())[0]["vars"][name])
 
 
-@pytest.mark.parametrize("venv", VENVS, ids=lambda v: v.name)
-def test_roles_among_tasks_of_a_foreign_playbook(installed: Path, kube: Kube, make_stack: MakeStack, tmp_path: Path, venv: Path) -> None:
-    """Converge, ask, and again without a change, on each line of ansible-core that is there."""
-    if not (venv / "bin/ansible-playbook").exists():
-        pytest.skip(f"{venv.name} is not there: make tools-all")
-    namespace = f"t-foreign{venv.name.removeprefix('.venv')}"
+def test_roles_among_tasks_of_a_foreign_playbook(installed: Path, kube: Kube, make_stack: MakeStack, tmp_path: Path) -> None:
+    """On the newest ansible-core that is there: converge, ask, and again without a change."""
+    venv = next(v for v in VENVS if (v / "bin/ansible-playbook").exists())
+    namespace = "t-foreign"
     make_stack(namespace)
     player = player_of(installed, venv, tmp_path)
     arguments = ["-i", str(inventory(tmp_path, namespace)), str(HERE / "files/foreign.yml")]

@@ -108,7 +108,7 @@ def test_a_changed_secret_rolls_the_pod_and_a_wrong_key_is_explained(hunt: Hunt,
     print(task.msg)
     assert task.name == "Write a made-up fact, ask for it, and remove it"
     assert "401" in task.msg or "Unauthorized" in task.msg or "key" in task.msg.lower()
-    assert task.seconds < 120
+    assert task.seconds < 2 * 120  # the limit is for each stage
 
 
 def test_no_planted_secret_is_anywhere_else(hunt: Hunt, kube: Kube) -> None:

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 import secrets
+import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster.conftest import MakeStack
 from tests.cluster.hunter import ArgvWatch, Hunter
 from tests.cluster.kube import Json, Kube, wait
 from tests.cluster.lightrag import LightRag
-from tests.cluster.play import Run, Stack, read_record
+from tests.cluster.play import Run, Stack
 from tests.cluster.recorder import Recorder, Request
 
 NAMESPACE = "t-stack"
@@ -418,28 +421,59 @@ def test_data_survives_the_pod(deployed: Deployed, fact: Fact, kube: Kube, selec
 # --- used by others ---------------------------------------------------------------------------------
 
 
+def access(deployed: Deployed, port: int, duration: int) -> list[str]:
+    more = ["-e", f"access_port={port}", "-e", f"access_duration={duration}"]
+    return ["-i", str(deployed.stack.inventory), "playbooks/access.yml", "--limit", NAMESPACE, *more]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture(scope="module")
 def opened(deployed: Deployed) -> Iterator[str]:
-    """URL of playbook access, which ends by itself."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    arguments = ["-i", str(deployed.stack.inventory), "playbooks/access.yml", "--limit", NAMESPACE, "-e", f"access_port={port}", "-e", "access_duration=60"]
-    with deployed.stack.player.started(arguments) as (process, folder, _command):
+    """URL of playbook access, until Ctrl-C."""
+    port = free_port()
+    with deployed.stack.player.started(access(deployed, port, 900)) as (process, folder, _command):
 
         def listening() -> bool:
             assert process.poll() is None, (folder / "output.txt").read_text()
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
+            return listens(port)
 
         wait(listening, 60, "playbook access to listen")
         yield f"http://127.0.0.1:{port}"
-        assert process.wait(timeout=90) == 0, "playbook access does not end by itself"
-        output = (folder / "output.txt").read_text()
-        assert f"http://127.0.0.1:{port}/webui/" in output
-        assert "rag-lightrag-api" in output
-        assert deployed.app.key not in output
-        [task] = [t for t in read_record(folder / "record.jsonl") if t.name == "Keep it open"]
-        assert task.result["connections"] > 0
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=30)
+        wait(lambda: not listens(port), 10, "the port to be closed")
+
+
+def test_access_says_how_and_ends_by_itself(deployed: Deployed) -> None:
+    port = free_port()
+    run = deployed.stack.player.run(*access(deployed, port, 3), timeout=60).ok()
+    assert f"http://127.0.0.1:{port}/webui/" in run.output
+    assert "rag-lightrag-api" in run.output
+    assert deployed.app.key not in run.output
+    assert not listens(port)
+    assert run.changed() == set()
+
+
+@pytest.fixture
+def elsewhere(deployed: Deployed, tmp_path: Path) -> Callable[[str, str], Run]:
+    """Runs verify for somebody who has a URL and a key, but no cluster and no kubeconfig."""
+    host = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"ragops": {"hosts": {"elsewhere": host}}}))
+
+    def run(url: str, key: str) -> Run:
+        env = {"HOME": str(tmp_path), "LIGHTRAG_API_KEY": key}
+        return deployed.stack.player.run("-i", str(tmp_path / "hosts.yml"), "playbooks/verify.yml", "-e", f"lightrag_url={url}", env=env)
+
+    return run
 
 
 def test_verify_ours(deployed: Deployed) -> None:
@@ -449,24 +483,28 @@ def test_verify_ours(deployed: Deployed) -> None:
     assert task.result["proof"]["seconds"]["total"] > 0
 
 
-def test_verify_one_that_somebody_else_runs(deployed: Deployed, opened: str) -> None:
-    """All that is known is its URL and its key; the cluster is out of reach."""
-    nowhere = ["-e", "ragops_kubeconfig=/nonexistent", "-e", f"lightrag_url={opened}"]
-    run = deployed.stack.run("verify", *nowhere, env={"LIGHTRAG_API_KEY": deployed.app.key}).ok()
+def test_verify_one_that_somebody_else_runs(deployed: Deployed, opened: str, elsewhere: Callable[[str, str], Run]) -> None:
+    run = elsewhere(opened, deployed.app.key).ok()
     [task] = run.named("Write a made-up fact, ask for it, and remove it")
     code = task.result["proof"]["reference"].removeprefix("ragops-proof-").removesuffix(".txt").upper()
     assert code in task.result["proof"]["answer"]
     assert deployed.app.key not in run.output
 
 
-def test_verify_with_a_wrong_key(deployed: Deployed, opened: str) -> None:
-    run = deployed.stack.run("verify", "-e", "ragops_kubeconfig=/nonexistent", "-e", f"lightrag_url={opened}", env={"LIGHTRAG_API_KEY": "wrong-key-1234"})
+def test_verify_with_a_wrong_key(opened: str, elsewhere: Callable[[str, str], Run]) -> None:
+    run = elsewhere(opened, "wrong-key-1234")
     assert run.code == 2
     message = run.failure().msg
     assert "Failed to log in to LightRAG" in message
     assert "403" in message
     assert "The API key is missing or wrong" in message
     assert "wrong-key-1234" not in run.output
+
+
+def test_verify_where_nobody_listens(elsewhere: Callable[[str, str], Run]) -> None:
+    run = elsewhere("http://127.0.0.1:1", "any-key-1234")
+    assert run.code == 2
+    assert "127.0.0.1:1" in run.failure().msg
 
 
 @pytest.mark.parametrize("change", ["model_embedding_model=another", "model_embedding_dim=128"])
