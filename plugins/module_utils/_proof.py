@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from ansible_collections.ragops.stack.plugins.module_utils._errors import RagopsError
 from ansible_collections.ragops.stack.plugins.module_utils._redact import redact_text
 
+CLEAN_UP_SECONDS = 30.0  # after a failure the document is removed if that is quickly done
 _SYLLABLES = ("ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo", "zu")
 
 
@@ -60,7 +61,7 @@ class App(Protocol):
 
     def wait(self, ticket: str, source: str) -> None: ...
 
-    def forget(self, source: str) -> None: ...
+    def forget(self, source: str, timeout: float | None = None) -> None: ...
 
 
 def prove(app: App, nonce: Nonce) -> dict[str, Any]:
@@ -92,10 +93,9 @@ def prove(app: App, nonce: Nonce) -> dict[str, Any]:
         after = app.ask(question)
         timed("query", begin)
         reference = check_answer(nonce, after)
-    except BaseException:
-        if written:
-            _forget_quietly(app, nonce)
-        raise
+    except RagopsError as exc:
+        left = _clean_up(app, nonce) if written else ""
+        raise RagopsError(f"{exc}{left}", **exc.details) from exc
     begin = time.monotonic()
     app.forget(nonce.source)
     timed("delete", begin)
@@ -126,9 +126,11 @@ def check_answer(nonce: Nonce, got: dict[str, Any]) -> str:
     )
 
 
-def _forget_quietly(app: App, nonce: Nonce) -> None:
-    """The first failure is the one to report."""
+def _clean_up(app: App, nonce: Nonce) -> str:
+    """What is left behind; the failure that led here stays the one to report."""
     try:
-        app.forget(nonce.source)
+        app.forget(nonce.source, CLEAN_UP_SECONDS)
     except RagopsError:
-        return
+        # LightRAG for one cannot delete while its model endpoint refuses it.
+        return f" The proof's document {nonce.source} could not be deleted: delete it when the cause is cured."
+    return ""

@@ -104,10 +104,10 @@ class LightRagApp:
     def wait(self, ticket: str, source: str) -> None:
         self._rag.wait_processed(ticket, source, self._timeout)
 
-    def forget(self, source: str) -> None:
+    def forget(self, source: str, timeout: float | None = None) -> None:
         documents = self._rag.tracked(self._tickets[source])
         if documents:
-            self._rag.delete(documents, self._timeout)
+            self._rag.delete(documents, timeout or self._timeout)
 
 
 def execute(session: Session) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Honest:
     def wait(self, ticket: str, source: str) -> None:
         self.calls.append("wait")
 
-    def forget(self, source: str) -> None:
+    def forget(self, source: str, timeout: float | None = None) -> None:
         self.calls.append("forget")
         del self.documents[source]
 
@@ -87,6 +87,20 @@ def test_one_that_does_not_answer_from_the_document_is_refused_and_cleaned(app: 
     with pytest.raises(RagopsError, match=wanted):
         prove(app, make_nonce())
     assert app.documents == {}
+
+
+class CannotDelete(Broken):
+    def forget(self, source: str, timeout: float | None = None) -> None:
+        assert timeout is not None
+        assert timeout <= 60, "a failure is not kept waiting"
+        raise RagopsError("Failed to delete 1 documents: not done.")
+
+
+def test_what_could_not_be_cleaned_is_named_beside_the_first_failure() -> None:
+    nonce = make_nonce()
+    with pytest.raises(RagopsError, match="no model") as caught:
+        prove(CannotDelete(), nonce)
+    assert nonce.source in str(caught.value)
 
 
 def test_questions_differ_so_that_no_cache_can_answer() -> None:
