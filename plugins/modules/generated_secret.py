@@ -99,7 +99,7 @@ secret:
     namespace:
       description: Its namespace.
       type: str
-    keys:
+    key_names:
       description: The keys it has.
       type: list
       elements: str
@@ -168,7 +168,7 @@ def execute(session: Session) -> dict[str, Any]:
         if live is not None:
             api.delete("Secret", name, namespace, dry_run=session.check_mode)
         diff = {"before": redact_object(live) if live else {}, "after": {}}
-        return {"changed": live is not None, "diff": diff, "generated": [], "secret": {"name": name, "namespace": namespace, "keys": []}}
+        return {"changed": live is not None, "diff": diff, "generated": [], "secret": {"name": name, "namespace": namespace, "key_names": []}}
 
     data = dict((live or {}).get("data") or {})
     write, generated = missing_and_changed(params["keys"], data)
@@ -199,7 +199,7 @@ def execute(session: Session) -> dict[str, Any]:
     return {
         "changed": changed,
         "generated": generated,
-        "secret": {"name": name, "namespace": namespace, "keys": sorted(desired["data"]), "resource_version": version},
+        "secret": {"name": name, "namespace": namespace, "key_names": sorted(desired["data"]), "resource_version": version},
         "diff": {"before": _shown(live, None), "after": _shown({**desired, "kind": "Secret"}, live or {})} if changed else {"before": "", "after": ""},
     }
 

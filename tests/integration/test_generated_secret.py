@@ -27,7 +27,7 @@ def test_predict_generate_once_and_never_tell(api: FakeKubeApi, call: Call) -> N
     made = values(api)
     assert made["username"] == "bob"
     assert re.fullmatch(r"[A-Za-z][A-Za-z0-9]{23}", made["password"])
-    assert done["secret"]["keys"] == ["password", "username"]
+    assert done["secret"]["key_names"] == ["password", "username"]
 
     again = call("generated_secret", **ARGS)
     assert again["changed"] is False
