@@ -570,15 +570,16 @@ def untouched(kube: Kube, kept: Kept) -> None:
 
 
 def left_of_us(kube: Kube) -> set[tuple[str, str]]:
-    """All but what is somebody else's; the operator never removes the account that pods of a definition run as, and it has no rights."""
-    left = set()
+    """All but what is somebody else's.
+
+    The operator disowns the accounts that its pods ran as instead of deleting them; they are bound to nothing.
+    """
     bound = {s["name"] for b in kube.items_of("rolebindings", NAMESPACE, "rbac.authorization.k8s.io/v1") for s in b.get("subjects", [])}
-    for (plural, name), obj in kube.everything(NAMESPACE).items():
-        labels = obj["metadata"].get("labels") or {}
-        operators = plural == "serviceaccounts" and labels.get("app.kubernetes.io/managed-by") == "kubeblocks" and name not in bound
-        if (plural, name) not in OWN and name != "theirs" and not operators:
-            left.add((plural, name))
-    return left
+    return {
+        (plural, name)
+        for plural, name in kube.everything(NAMESPACE)
+        if (plural, name) not in OWN and name != "theirs" and not (plural == "serviceaccounts" and name.startswith("kb-ragops-") and name not in bound)
+    }
 
 
 def predicted_run(deployed: Deployed, recorder: Recorder, playbook: str, *arguments: str) -> tuple[Run, Run]:
