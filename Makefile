@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; everything they need is set up on the way.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint sanity units integration cluster-tests bench docs up down status tools tools-all build clean
+.PHONY: help demo test test-all lint sanity units integration cluster-tests bench docs up down status tools tools-all build clean
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -10,6 +10,9 @@ demo: tools up ## Local cluster, whole stack, one question answered
 
 test: ## Everything: lint, sanity, units, integration, and the stack on a real cluster
 	@python3 tools/test.py all
+
+test-all: ## The same, and the long tests on the cluster
+	@python3 tools/test.py everything
 
 lint: ## ruff, mypy, yamllint, ansible-lint
 	@python3 tools/test.py lint
