@@ -82,12 +82,14 @@ class Cluster:
         """When each pod was created and became ready, in seconds after ``begun`` (the API server counts whole seconds)."""
         when: dict[str, float] = {}
         for pod in self.items("pods", "-n", namespace):
-            name = re.sub(r"-[0-9a-f]{6,10}-[a-z0-9]{5}$|-\d+$", "", pod["metadata"]["name"])
+            name = re.sub(r"(-[0-9a-f]{6,10})?-[a-z0-9]{5}$|-\d+$", "", pod["metadata"]["name"])
             conditions = {c["type"]: c for c in pod["status"].get("conditions", []) if c["status"] == "True"}
             when[f"{name} created"] = _seconds(pod["metadata"]["creationTimestamp"]) - begun
             if "Ready" in conditions:
                 when[f"{name} ready"] = _seconds(conditions["Ready"]["lastTransitionTime"]) - begun
-            when[f"{name} restarts"] = sum(s["restartCount"] for s in pod["status"].get("containerStatuses", []))
+            restarts = sum(s["restartCount"] for s in pod["status"].get("containerStatuses", []))
+            if restarts:
+                when[f"{name} restarts (how many)"] = restarts
         return when
 
     def export(self, namespace: str) -> list[dict[str, Any]]:

@@ -126,7 +126,7 @@ Where our play's time goes:
 
     def _when(self, key: str) -> tuple[bool, float]:
         values = [seen[key] for all_seen in self.seen.values() for seen in all_seen if key in seen]
-        return key.endswith("restarts"), median(values)
+        return key.endswith("(how many)"), median(values)
 
 
 def _seconds(runs: list[Run]) -> list[float]:

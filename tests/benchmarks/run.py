@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shutil
 import signal
 import sys
 import tempfile
@@ -31,6 +32,7 @@ from tests.benchmarks.report import Section, write
 from tests.benchmarks.stacks import FLOOR, OURS, PLAIN, WAITING, plain_definition
 
 DOCUMENT = ROOT / "docs/benchmarks.md"
+LOGS = ROOT / "tests/output/benchmarks"
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
@@ -80,6 +82,8 @@ def main(argv: list[str]) -> int:
         except machine.CommandFailedError as error:
             failed = True
             print(f"The benchmark ends here: {error}", file=sys.stderr)
+            shutil.copytree(work, LOGS, dirs_exist_ok=True, ignore=shutil.ignore_patterns("plain", "*.yml", "*.kubeconfig"))
+            print(f"All output is in {LOGS}.", file=sys.stderr)
         if sections:  # what was measured before a failure is as true as ever
             write(options.output, sections)
     for section in sections:
@@ -103,9 +107,8 @@ def conditions(runs: list[Run], rounds: int, cluster: Cluster) -> str:
 
 def save_requests(nochange: NoChange) -> None:
     """Each kind of request of the counted runs, for whoever wants to send fewer."""
-    folder = ROOT / "tests/output"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "benchmark-requests.json").write_text(json.dumps(nochange.detail, indent=1), encoding="utf-8")
+    LOGS.mkdir(parents=True, exist_ok=True)
+    (LOGS / "requests.json").write_text(json.dumps(nochange.detail, indent=1), encoding="utf-8")
 
 
 def clean(cluster: Cluster) -> None:
